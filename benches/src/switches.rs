@@ -15,7 +15,7 @@ use qkd_emulators::{
     wire::Session,
 };
 use qkd_hal::Identity;
-use qkd_switch_hal::{CrossConnect, CrossConnects, Geometry, OpticalSwitch, Plan, Scope};
+use qkd_switch_hal::{CrossConnect, CrossConnects, Geometry, OpticalSwitch, SwitchState};
 use std::{
     io::{BufRead, BufReader, Read},
     net::SocketAddr,
@@ -128,8 +128,15 @@ fn plans(n: u32) {
                 changed(&mut dice, &present)
             };
             let begun = Instant::now();
-            let plan =
-                Plan::new(&device, &geometry, &present, &wanted, &Scope::Touched).expect("a plan");
+            let plan = SwitchState {
+                device: device.clone(),
+                geometry: geometry,
+                connections: present.clone(),
+            }
+            .plan()
+            .to(wanted.clone())
+            .build()
+            .expect("a plan");
             took.push(begun.elapsed());
             std::hint::black_box(plan.steps().len());
             present = wanted;
@@ -156,8 +163,15 @@ async fn programme(switch: &dyn OpticalSwitch, n: u32) -> Vec<Duration> {
     let mut took = Vec::new();
     for _ in 0..n {
         let wanted = changed(&mut dice, &present);
-        let plan =
-            Plan::new(&identity, &geometry, &present, &wanted, &Scope::Touched).expect("a plan");
+        let plan = SwitchState {
+            device: identity.clone(),
+            geometry: geometry,
+            connections: present.clone(),
+        }
+        .plan()
+        .to(wanted.clone())
+        .build()
+        .expect("a plan");
         let begun = Instant::now();
         switch.apply(&plan).await.expect("applied");
         took.push(begun.elapsed());

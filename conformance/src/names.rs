@@ -26,7 +26,7 @@ pub(crate) async fn check(dut: &Dut, opened: &OpenedDevice) -> Result<(), String
     } else if !dut.ports.is_empty() && opened.attenuator().is_err() {
         return Err("ports: this device has no switch and no attenuator".to_owned());
     }
-    let parameters: Vec<&str> = device.parameters().iter().map(|p| p.name).collect();
+    let parameters: Vec<&str> = device.parameters().iter().map(|p| &*p.name).collect();
     let named: Vec<&str> = dut.parameters.iter().map(String::as_str).collect();
     known("parameter", &named, &parameters)?;
     if let Some(channel) = &dut.channel {

@@ -8,43 +8,28 @@ use crate::{
 };
 use qkd_driver_kit::OpenedDevice;
 use qkd_hal::{
-    Key, KeyId, Operation as Op, Result,
-    encryptor::{ChannelId, Confirmed, Staged},
-    parameter::ParameterValue,
-    qkd::KeyRequest,
+    Key, Operation as Op, Request, Result, parameter::ParameterValue, qkd::KeyRequest,
     units::DecibelMilliwatts,
 };
 use qkd_switch_hal::{
     AlarmLevels, Attenuation, CrossConnect, CrossConnects, Geometry, MonitorSetting, Plan, Port,
     Readback,
     protection::{
-        ExternalCommand, ExternalCommandKind, GroupId, ProtectionSetting, SelectionMode,
-        SettingKind,
+        ExternalCommand, ExternalCommandKind, ProtectionSetting, SelectionMode, SettingKind,
     },
 };
+use std::borrow::Cow;
 
-/// A call, made ready.
-pub(crate) enum PreparedCall {
-    /// A call that reads.
-    Read(Op),
-    Set(&'static str, ParameterValue),
-    Start,
-    Stop,
-    Calibrate,
-    Take,
-    TakeById(KeyId),
-    Stage(ChannelId, Box<Key>),
-    Activate(Staged),
-    Confirm(Staged),
-    Retire(Confirmed),
-    Zeroize(ChannelId),
-    Encrypt(ChannelId),
-    Apply(Box<Plan>),
-    SetPort(Port),
-    Monitor(Port, MonitorSetting),
-    Attenuate(Port, Attenuation),
-    Protect(GroupId, ProtectionSetting),
-    Command(GroupId, ExternalCommand),
+/// A call, made ready: the request, and the key that it hands to the device.
+pub(crate) struct PreparedCall {
+    request: Request<'static>,
+    key: Option<Box<Key>>,
+}
+
+impl From<Request<'static>> for PreparedCall {
+    fn from(request: Request<'static>) -> Self {
+        Self { request, key: None }
+    }
 }
 
 impl PreparedCall {
@@ -72,34 +57,39 @@ impl PreparedCall {
                     .find(|p| p.writable)
                     .ok_or_else(|| NotPassed::NotApplicable("it has none to write".to_owned()))?;
                 let present = if spec.readable {
-                    device.parameter(spec.name).await?
+                    device.parameter(&spec.name).await?
                 } else {
                     ParameterValue::Text(String::new())
                 };
                 let value = another_value(spec, &present).ok_or_else(|| {
                     NotPassed::NotApplicable("no other value is known".to_owned())
                 })?;
-                Self::Set(spec.name, value)
+                let (name, value) = (Cow::Owned(spec.name.to_string()), Cow::Owned(value));
+                Request::SetParameter { name, value }.into()
             }
-            Op::Start => Self::Start,
-            Op::Stop => Self::Stop,
-            Op::Calibrate => Self::Calibrate,
-            Op::TakeKeys => Self::Take,
+            Op::Start => Request::Start.into(),
+            Op::Stop => Request::Stop.into(),
+            Op::Calibrate => Request::Calibrate.into(),
+            Op::TakeKeys => Request::TakeKeys {
+                request: Cow::Owned(KeyRequest::new(1)),
+            }
+            .into(),
             Op::TakeKeysById => {
                 let far = b.open_peer().await?.module()?;
                 let keys = far.take_keys(&KeyRequest::new(1)).await?;
-                Self::TakeById(keys[0].id().clone())
+                let ids = Cow::Owned(vec![keys[0].id().clone()]);
+                Request::TakeKeysById { ids }.into()
             }
             Op::Apply => {
                 let switch = opened.switch()?;
-                if switch.switch_capabilities().readback == Readback::LastAcknowledged {
+                let plan = if switch.switch_capabilities().readback == Readback::LastAcknowledged {
                     let wanted: CrossConnects =
                         std::iter::once(CrossConnect::new(0, 2)).collect::<Result<_>>()?;
-                    Self::Apply(Box::new(Plan::unverified(
+                    Plan::unverified(
                         &restore::identity(&*switch).await?,
                         &switch.switch_capabilities().geometry,
                         &wanted,
-                    )?))
+                    )?
                 } else {
                     let present = switch.connections().await?.value;
                     // Two paths of a matrix, so that there is an exchange between the first and the
@@ -111,18 +101,19 @@ impl PreparedCall {
                     ) {
                         wanted = change(b, &*switch, &wanted).await?;
                     }
-                    Self::Apply(Box::new(restore::plan(&*switch, &present, &wanted).await?))
+                    restore::plan(&*switch, &present, &wanted).await?
+                };
+                Request::Apply {
+                    plan: Cow::Owned(plan),
                 }
+                .into()
             }
-            Op::SetPort => Self::SetPort(
-                opened
-                    .switch()?
-                    .switch_capabilities()
-                    .geometry
-                    .ports()
-                    .last()
-                    .unwrap_or(Port(1)),
-            ),
+            Op::SetPort => {
+                let geometry = opened.switch()?.switch_capabilities().geometry;
+                let port = geometry.ports().last().unwrap_or(Port(1));
+                let enabled = false;
+                Request::SetPort { port, enabled }.into()
+            }
             Op::SetMonitor => {
                 let meter = opened.power_meter()?;
                 let declared = meter.meter_capabilities();
@@ -138,12 +129,9 @@ impl PreparedCall {
                         high: None,
                     })
                 });
-                Self::Monitor(
-                    port,
-                    low.ok_or_else(|| {
-                        NotPassed::NotApplicable("it has no alarm to set".to_owned())
-                    })?,
-                )
+                let change = low
+                    .ok_or_else(|| NotPassed::NotApplicable("it has no alarm to set".to_owned()))?;
+                Request::SetMonitor { port, change }.into()
             }
             Op::SetAttenuation => {
                 let attenuator = opened.attenuator()?;
@@ -153,17 +141,18 @@ impl PreparedCall {
                     .iter()
                     .next_back()
                     .copied();
-                Self::Attenuate(
-                    port.ok_or_else(|| {
-                        NotPassed::NotApplicable("it has no attenuator".to_owned())
-                    })?,
-                    Attenuation::Maximum,
-                )
+                let port = port
+                    .ok_or_else(|| NotPassed::NotApplicable("it has no attenuator".to_owned()))?;
+                let wanted = Cow::Owned(Attenuation::Maximum);
+                Request::SetAttenuation { port, wanted }.into()
             }
             Op::SetProtection | Op::ProtectionCommand => {
                 return Self::of_protection(opened, operation).await;
             }
-            read => Self::Read(read),
+            read => reading::request(opened, read)
+                .await
+                .ok_or_else(|| NotPassed::NotApplicable("it has nothing to read so".to_owned()))?
+                .into(),
         })
     }
 
@@ -194,17 +183,17 @@ impl PreparedCall {
                     }
                     _ => None,
                 });
-            return Ok(Self::Protect(
-                group,
-                other.ok_or_else(|| {
-                    NotPassed::NotApplicable(
-                        "it has no setting of which another value is known".to_owned(),
-                    )
-                })?,
-            ));
+            let setting = other.ok_or_else(|| {
+                NotPassed::NotApplicable(
+                    "it has no setting of which another value is known".to_owned(),
+                )
+            })?;
+            let (group, setting) = (Cow::Owned(group), Cow::Owned(setting));
+            return Ok(Request::SetProtection { group, setting }.into());
         }
         if declared.commands.contains(&ExternalCommandKind::Lockout) {
-            return Ok(Self::Command(group, ExternalCommand::Lockout));
+            let (group, command) = (Cow::Owned(group), Cow::Owned(ExternalCommand::Lockout));
+            return Ok(Request::ProtectionCommand { group, command }.into());
         }
         // Without lasting commands, an external command needs manual mode.
         if declared.settings.contains(&SettingKind::Mode) && now.mode == SelectionMode::Automatic {
@@ -217,13 +206,10 @@ impl PreparedCall {
             .iter()
             .find(|p| p.path != now.active.path)
             .map(|p| p.path.clone());
-        Ok(Self::Command(
-            group,
-            ExternalCommand::Force(
-                other
-                    .ok_or_else(|| NotPassed::NotApplicable("the group has one path".to_owned()))?,
-            ),
-        ))
+        let other =
+            other.ok_or_else(|| NotPassed::NotApplicable("the group has one path".to_owned()))?;
+        let (group, command) = (Cow::Owned(group), Cow::Owned(ExternalCommand::Force(other)));
+        Ok(Request::ProtectionCommand { group, command }.into())
     }
 
     async fn of_encryptor(
@@ -241,10 +227,27 @@ impl PreparedCall {
         settled(b, &*near, &channel).await?;
         let key = synthetic_key(crate::cases::encryptor::size(&*near));
         Ok(match operation {
-            Op::Zeroize => Self::Zeroize(channel),
-            Op::SetEncryption => Self::Encrypt(channel),
-            Op::Stage => Self::Stage(channel, Box::new(key)),
-            Op::Activate => Self::Activate(near.stage(&channel, &key).await?),
+            Op::Zeroize => Request::Zeroize {
+                channel: Cow::Owned(channel),
+            }
+            .into(),
+            Op::SetEncryption => Request::SetEncryption {
+                channel: Cow::Owned(channel),
+                on: true,
+            }
+            .into(),
+            Op::Stage => Self {
+                request: Request::Stage {
+                    channel: Cow::Owned(channel),
+                    key: (&key).into(),
+                }
+                .into_owned(),
+                key: Some(Box::new(key)),
+            },
+            Op::Activate => Request::Activate {
+                staged: Cow::Owned(near.stage(&channel, &key).await?),
+            }
+            .into(),
             // Confirmed and retired is what was rolled at both ends.
             _ => {
                 let far = b.open_peer().await?.encryptor()?;
@@ -262,9 +265,11 @@ impl PreparedCall {
                 }
                 let [staged, _] = staged;
                 if operation == Op::Confirm {
-                    Self::Confirm(staged)
+                    let staged = Cow::Owned(staged);
+                    Request::Confirm { staged }.into()
                 } else {
-                    Self::Retire(near.confirm(&staged).await?.confirmed()?)
+                    let confirmed = Cow::Owned(near.confirm(&staged).await?.confirmed()?);
+                    Request::Retire { confirmed }.into()
                 }
             }
         })
@@ -275,38 +280,9 @@ impl PreparedCall {
     /// # Errors
     /// Its own.
     pub(crate) async fn invoke(&self, b: &CaseContext, opened: &OpenedDevice) -> Result<()> {
-        match self {
-            Self::Read(op) => reading::read(b, opened, *op).await.unwrap_or(Ok(())),
-            Self::Set(name, value) => opened.device().set_parameter(name, value).await,
-            Self::Start => opened.module()?.start().await,
-            Self::Stop => opened.module()?.stop().await,
-            Self::Calibrate => opened.module()?.calibrate().await,
-            Self::Take => opened
-                .module()?
-                .take_keys(&KeyRequest::new(1))
-                .await
-                .map(drop),
-            Self::TakeById(id) => opened
-                .module()?
-                .take_keys_by_id(std::slice::from_ref(id))
-                .await
-                .map(drop),
-            Self::Stage(channel, key) => opened.encryptor()?.stage(channel, key).await.map(drop),
-            Self::Activate(staged) => opened.encryptor()?.activate(staged).await,
-            Self::Confirm(staged) => opened.encryptor()?.confirm(staged).await.map(drop),
-            Self::Retire(confirmed) => opened.encryptor()?.retire(confirmed).await,
-            Self::Zeroize(channel) => opened.encryptor()?.zeroize(channel).await,
-            Self::Encrypt(channel) => opened.encryptor()?.set_encryption(channel, true).await,
-            Self::Apply(plan) => opened.switch()?.apply(plan).await.map(drop),
-            Self::SetPort(port) => opened.switch()?.set_port(*port, false).await,
-            Self::Monitor(port, change) => opened.power_meter()?.set_monitor(*port, change).await,
-            Self::Attenuate(port, wanted) => {
-                opened.attenuator()?.set_attenuation(*port, wanted).await
-            }
-            Self::Protect(group, setting) => {
-                opened.protection()?.set_protection(group, setting).await
-            }
-            Self::Command(group, command) => opened.protection()?.command(group, command).await,
+        match &self.key {
+            Some(key) => reading::call(b, opened, &self.request.with_key(key)?).await,
+            None => reading::call(b, opened, &self.request).await,
         }
     }
 }

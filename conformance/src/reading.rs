@@ -5,8 +5,11 @@ use crate::{
     case_context::CaseContext,
 };
 use qkd_driver_kit::OpenedDevice;
-use qkd_hal::{Error, ErrorKind, Operation as Op, Result, Support, encryptor::ChannelId};
-use std::time::Duration;
+use qkd_hal::{
+    Error, ErrorKind, Operation as Op, Outcome, Request, Result, Support,
+    request::{Caller, RandomBytes},
+};
+use std::{borrow::Cow, time::Duration};
 use tokio::time::Instant;
 
 /// Makes one reading over the link, as a text that stays the same while the device is not changed.
@@ -89,94 +92,100 @@ pub(crate) async fn read_all(b: &CaseContext, opened: &OpenedDevice) -> Vec<(Op,
 /// Calls one read operation; `None` for one that needs an earlier reading (`confirm`), or an item
 /// that the device does not have.
 pub(crate) async fn read(b: &CaseContext, opened: &OpenedDevice, op: Op) -> Option<Result<()>> {
+    let request = request(opened, op).await?;
+    Some(call(b, opened, &request).await)
+}
+
+/// Makes a call whose value is not needed; random bytes are handed to the search for secrets.
+///
+/// # Errors
+/// Those of the call.
+pub(crate) async fn call(
+    b: &CaseContext,
+    opened: &OpenedDevice,
+    request: &Request<'_>,
+) -> Result<()> {
+    let outcome = b.call(request.operation(), opened.call(request)).await?;
+    if let Outcome::Random(RandomBytes::Present(bytes)) = outcome {
+        b.secret(&bytes);
+    }
+    Ok(())
+}
+
+/// Returns the request of a read operation, with the first item that the device has as its
+/// argument; `None` for one that needs an earlier reading (`confirm`), or an item that the device
+/// does not have.
+pub(crate) async fn request(opened: &OpenedDevice, op: Op) -> Option<Request<'static>> {
     let device = opened.device();
     // The channels of a closed or unresponsive device are unknown; an undeclared operation needs
     // none.
     let declared = device.capabilities().supports(op) != Support::Unsupported;
-    let channel = async |encryptor: &dyn qkd_hal::Encryptor| {
+    let channel = async || {
+        let encryptor = opened.encryptor().ok()?;
         let all = if declared {
             encryptor.channels().await.unwrap_or_default()
         } else {
             Vec::new()
         };
-        all.into_iter()
-            .next()
-            .unwrap_or_else(|| ChannelId::from("none"))
+        let first = all.into_iter().next();
+        Some(Cow::Owned(first.unwrap_or_else(|| "none".into())))
     };
     Some(match op {
-        Op::Identity => b.call(op, device.identity()).await.map(drop),
-        Op::Health => b.call(op, device.health()).await.map(drop),
-        Op::Telemetry => b.call(op, device.telemetry()).await.map(drop),
+        Op::Identity => Request::Identity,
+        Op::Health => Request::Health,
+        Op::Telemetry => Request::Telemetry,
         Op::GetParameter => {
-            let name = device.parameters().iter().find(|p| p.readable)?.name;
-            b.call(op, device.parameter(name)).await.map(drop)
+            let spec = device.parameters().iter().find(|p| p.readable)?;
+            Request::GetParameter {
+                name: Cow::Owned(spec.name.to_string()),
+            }
         }
-        Op::ModuleStatus => b.call(op, opened.module().ok()?.status()).await.map(drop),
-        Op::Performance => b
-            .call(op, opened.module().ok()?.performance())
-            .await
-            .map(drop),
-        Op::KeyStore => b
-            .call(op, opened.module().ok()?.key_store())
-            .await
-            .map(drop),
-        Op::Channels => b
-            .call(op, opened.encryptor().ok()?.channels())
-            .await
-            .map(drop),
-        Op::Channel => {
-            let encryptor = opened.encryptor().ok()?;
-            let channel = channel(&*encryptor).await;
-            b.call(op, encryptor.channel(&channel)).await.map(drop)
-        }
-        Op::Counters => {
-            let encryptor = opened.encryptor().ok()?;
-            let channel = channel(&*encryptor).await;
-            b.call(op, encryptor.counters(&channel)).await.map(drop)
-        }
-        Op::Connections => b
-            .call(op, opened.switch().ok()?.connections())
-            .await
-            .map(drop),
-        Op::Ports => b.call(op, opened.switch().ok()?.ports(&[])).await.map(drop),
+        Op::ModuleStatus => opened.module().ok().map(|_| Request::ModuleStatus)?,
+        Op::Performance => opened.module().ok().map(|_| Request::Performance)?,
+        Op::KeyStore => opened.module().ok().map(|_| Request::KeyStore)?,
+        Op::Channels => opened.encryptor().ok().map(|_| Request::Channels)?,
+        Op::Channel => Request::Channel {
+            channel: channel().await?,
+        },
+        Op::Counters => Request::Counters {
+            channel: channel().await?,
+        },
+        Op::Connections => opened.switch().ok().map(|_| Request::Connections)?,
+        Op::Ports => opened.switch().ok().map(|_| Request::Ports {
+            ports: Cow::Borrowed(&[]),
+        })?,
         Op::Power => {
             let meter = opened.power_meter().ok()?;
-            let monitors: Vec<_> = meter
-                .meter_capabilities()
-                .monitors
-                .iter()
-                .copied()
-                .collect();
-            b.call(op, meter.power(&monitors)).await.map(drop)
+            let monitors = meter.meter_capabilities().monitors.iter().copied();
+            Request::Power {
+                ports: monitors.collect(),
+            }
         }
         Op::Monitor => {
             let meter = opened.power_meter().ok()?;
-            let port = meter.meter_capabilities().monitors.iter().next().copied()?;
-            b.call(op, meter.monitor(port)).await.map(drop)
+            let port = *meter.meter_capabilities().monitors.iter().next()?;
+            Request::Monitor { port }
         }
         Op::Attenuation => {
             let attenuator = opened.attenuator().ok()?;
-            let port = attenuator
-                .attenuator_capabilities()
-                .ports
-                .iter()
-                .next()
-                .copied()?;
-            b.call(op, attenuator.attenuation(port)).await.map(drop)
+            let port = *attenuator.attenuator_capabilities().ports.iter().next()?;
+            Request::Attenuation { port }
         }
-        Op::ProtectionGroups => b
-            .call(op, opened.protection().ok()?.groups())
-            .await
-            .map(drop),
+        Op::ProtectionGroups => opened
+            .protection()
+            .ok()
+            .map(|_| Request::ProtectionGroups)?,
         Op::ProtectionStatus => {
             let protection = opened.protection().ok()?;
             let group = protection.groups().await.ok()?.into_iter().next()?;
-            b.call(op, protection.protection(&group)).await.map(drop)
+            Request::ProtectionStatus {
+                group: Cow::Owned(group),
+            }
         }
-        Op::Random => {
-            let result = b.call(op, opened.random().ok()?.random(32)).await;
-            result.map(|bytes| b.secret(&bytes))
-        }
+        Op::Random => opened
+            .random()
+            .ok()
+            .map(|_| Request::Random { length: 32 })?,
         _ => return None,
     })
 }

@@ -17,7 +17,7 @@ use qkd_hal::{
 };
 use qkd_switch_hal::{
     AlarmLevels, Attenuation, CrossConnect, CrossConnects, MonitorSetting, OpticalSwitch, Plan,
-    Port, Scope,
+    Port, SwitchState,
     protection::{
         ExternalCommand, ExternalCommandKind, GroupId, PathId, Protection, ProtectionSetting,
         ProtectionStatus, SelectionMode, SettingKind,
@@ -43,13 +43,14 @@ pub(crate) async fn plan(
     present: &CrossConnects,
     wanted: &CrossConnects,
 ) -> Result<Plan> {
-    Plan::new(
-        &identity(switch).await?,
-        &switch.switch_capabilities().geometry,
-        present,
-        wanted,
-        &Scope::Touched,
-    )
+    SwitchState {
+        device: identity(switch).await?,
+        geometry: switch.switch_capabilities().geometry,
+        connections: present.clone(),
+    }
+    .plan()
+    .to(wanted.clone())
+    .build()
 }
 
 /// Returns the identity of the switch, or its vendor if it reports no identity.

@@ -379,10 +379,10 @@ impl Session {
                         .assumptions
                         .iter()
                         .map(|a| AssumptionFacts {
-                            id: a.id.to_owned(),
-                            statement: a.statement.to_owned(),
-                            disproved_by: a.disproof.to_owned(),
-                            accepted: accepted(a.id),
+                            id: a.id.to_string(),
+                            statement: a.statement.to_string(),
+                            disproved_by: a.disproof.to_string(),
+                            accepted: accepted(&a.id),
                         })
                         .collect(),
                     unknowns: info.unknowns.iter().map(ToString::to_string).collect(),

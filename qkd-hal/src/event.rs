@@ -149,11 +149,23 @@ pub enum StreamItem {
 
 #[derive(Debug)]
 struct Ring {
+    /// In the order of their sequence numbers, which have gaps where events were lost before.
     events: VecDeque<Arc<Event>>,
     next: u64,
     capacity: usize,
     wakers: Vec<Waker>,
     closed: bool,
+}
+
+impl Ring {
+    fn push(&mut self, event: Event) -> Vec<Waker> {
+        self.next = event.sequence.saturating_add(1);
+        if self.events.len() == self.capacity {
+            self.events.pop_front();
+        }
+        self.events.push_back(Arc::new(event));
+        std::mem::take(&mut self.wakers)
+    }
 }
 
 /// Where a driver publishes its events. Cheap to clone.
@@ -170,9 +182,17 @@ impl EventHub {
     /// A hub that keeps the last `capacity` events for slow readers.
     #[must_use]
     pub fn new(capacity: usize) -> Self {
+        Self::starting_at(1, capacity)
+    }
+
+    /// A hub whose next event has the sequence number `next`: for the events of another hub, which
+    /// [`forward`](Self::forward) publishes. [`EventStream::position`] of the stream that is
+    /// forwarded is that number.
+    #[must_use]
+    pub fn starting_at(next: u64, capacity: usize) -> Self {
         Self(Arc::new(Mutex::new(Ring {
             events: VecDeque::new(),
-            next: 1,
+            next,
             capacity: capacity.max(1),
             wakers: Vec::new(),
             closed: false,
@@ -186,21 +206,31 @@ impl EventHub {
     /// Publishes an event; returns its sequence number.
     pub fn publish(&self, origin: Origin, kind: EventKind) -> u64 {
         let (sequence, wakers) = self.with(|ring| {
-            let sequence = ring.next;
-            ring.next += 1;
-            if ring.events.len() == ring.capacity {
-                ring.events.pop_front();
-            }
-            ring.events.push_back(Arc::new(Event {
-                sequence,
+            let event = Event {
+                sequence: ring.next,
                 at: SystemTime::now(),
                 origin,
                 kind,
-            }));
-            (sequence, std::mem::take(&mut ring.wakers))
+            };
+            (event.sequence, ring.push(event))
         });
         wakers.into_iter().for_each(Waker::wake);
         sequence
+    }
+
+    /// Publishes an event of another hub, with the time and the sequence number that it has there.
+    /// Readers learn of the numbers that are missing before it as [`StreamItem::Lost`].
+    ///
+    /// An event whose number is not above that of the last event is ignored; returns whether it was
+    /// published.
+    pub fn forward(&self, event: Event) -> bool {
+        let wakers = self.with(|ring| {
+            let new = event.sequence >= ring.next;
+            new.then(|| ring.push(event))
+        });
+        let published = wakers.is_some();
+        wakers.into_iter().flatten().for_each(Waker::wake);
+        published
     }
 
     /// Events from now on.
@@ -238,20 +268,22 @@ impl EventStream {
         hub.subscribe()
     }
 
+    /// Returns the sequence number of the next event to read.
+    #[must_use]
+    pub fn position(&self) -> u64 {
+        self.next
+    }
+
     /// Returns the next item if one is available, without waiting; `None` otherwise.
     pub fn try_next(&mut self) -> Option<StreamItem> {
         let next = self.next;
         let delivery = self.hub.with(|ring| {
-            let oldest = ring.next - ring.events.len() as u64;
-            if next < oldest {
-                Some(StreamItem::Lost(oldest - next))
-            } else {
-                usize::try_from(next - oldest)
-                    .ok()
-                    .and_then(|i| ring.events.get(i))
-                    .cloned()
-                    .map(StreamItem::Event)
-            }
+            let index = ring.events.partition_point(|event| event.sequence < next);
+            let event = ring.events.get(index)?;
+            Some(match event.sequence - next {
+                0 => StreamItem::Event(Arc::clone(event)),
+                missing => StreamItem::Lost(missing),
+            })
         })?;
         self.next += match delivery {
             StreamItem::Lost(n) => n,
@@ -319,6 +351,27 @@ mod tests {
         publish(&hub, 10);
         assert_eq!(stream.try_next(), Some(StreamItem::Lost(6)));
         assert!(matches!(stream.try_next(), Some(StreamItem::Event(e)) if e.sequence == 7));
+    }
+
+    #[test]
+    fn a_forwarded_event_keeps_its_number_and_its_time() {
+        let (origin, copy) = (EventHub::new(8), EventHub::starting_at(3, 8));
+        let mut stream = origin.subscribe();
+        publish(&origin, 6);
+        let events: Vec<Event> = std::iter::from_fn(|| match stream.try_next() {
+            Some(StreamItem::Event(event)) => Some((*event).clone()),
+            _ => None,
+        })
+        .collect();
+        let mut reader = copy.subscribe();
+        assert!(copy.forward(events[2].clone()));
+        assert!(!copy.forward(events[2].clone()), "the same event again");
+        assert!(copy.forward(events[5].clone()));
+        let item = |event: &Event| Some(StreamItem::Event(Arc::new(event.clone())));
+        assert_eq!(reader.try_next(), item(&events[2]));
+        assert_eq!(reader.try_next(), Some(StreamItem::Lost(2)));
+        assert_eq!(reader.try_next(), item(&events[5]));
+        assert_eq!((reader.try_next(), reader.position()), (None, 7));
     }
 
     #[test]

@@ -13,7 +13,7 @@ use qkd_hal::{
     qkd::{KeyRequest, Role},
 };
 use qkd_switch_hal::{
-    AlarmLevels, Attenuation, CrossConnects, MonitorSetting, Plan, Port, Scope,
+    AlarmLevels, Attenuation, CrossConnects, MonitorSetting, Port, SwitchState,
     protection::{ExternalCommand, GroupId, ProtectionSetting},
 };
 use zeroize::Zeroizing;
@@ -128,7 +128,7 @@ async fn change(opened: &OpenedDevice, op: Op) -> Option<Result<()>> {
             let spec = device.parameters().iter().find(|p| p.writable);
             device
                 .set_parameter(
-                    spec.map_or("none", |p| p.name),
+                    spec.map_or("none", |p| &*p.name),
                     &ParameterValue::Flag(false),
                 )
                 .await
@@ -182,13 +182,12 @@ async fn change(opened: &OpenedDevice, op: Op) -> Option<Result<()>> {
             let switch = opened.switch().ok()?;
             let another = qkd_hal::Identity::new("another vendor").with_serial("none");
             let dark = CrossConnects::dark();
-            match Plan::new(
-                &another,
-                &switch.switch_capabilities().geometry,
-                &dark,
-                &dark,
-                &Scope::Touched,
-            ) {
+            let state = SwitchState {
+                device: another,
+                geometry: switch.switch_capabilities().geometry,
+                connections: dark.clone(),
+            };
+            match state.plan().to(dark).build() {
                 Ok(plan) => switch.apply(&plan).await.map(drop),
                 Err(_) => return None,
             }
@@ -303,7 +302,7 @@ async fn assumed(b: &CaseContext) -> CaseOutcome {
         ensure(right, || {
             format!("{op}, which rests on `{}`: {error}", assumption.id)
         })?;
-        ensure(error.message().contains(assumption.id), || {
+        ensure(error.message().contains(&*assumption.id), || {
             format!("{op}: the error does not name `{}`: {error}", assumption.id)
         })?;
         b.check_no_traffic_since(sent)?;

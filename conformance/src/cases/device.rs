@@ -284,7 +284,7 @@ async fn telemetry_form(b: &CaseContext) -> CaseOutcome {
                     .all(|c| c.is_ascii_graphic() && !c.is_ascii_uppercase() || c == ' '),
             || format!("`{name}` is not a name in lower case"),
         )?;
-        ensure(UNITS.contains(&item.unit), || {
+        ensure(UNITS.contains(&&*item.unit), || {
             format!(
                 "`{name}` has the unit `{}`, which is not one of {UNITS:?}",
                 item.unit

@@ -521,9 +521,9 @@ async fn restore(b: &CaseContext) -> CaseOutcome {
     let least = declared
         .wait_to_restore
         .as_ref()
-        .map_or(wait.as_secs_f64(), |r| *r.start());
+        .map_or(wait, |r| *r.start());
     // Long enough to see it waiting.
-    let wait = Duration::from_secs_f64(least).max(declared.wait_step * 10);
+    let wait = least.max(declared.wait_step * 10);
     let active = group.before.active.path.clone();
     restore::with_restore(b, &group.opened, group.snapshot(), async {
         for setting in [

@@ -54,7 +54,7 @@ async fn values(b: &CaseContext) -> CaseOutcome {
     let device = b.open().await?.device();
     for spec in device.parameters().iter().filter(|p| p.readable) {
         let value = b
-            .call(Op::GetParameter, device.parameter(spec.name))
+            .call(Op::GetParameter, device.parameter(&spec.name))
             .await?;
         if let Err(error) = spec.check(&value) {
             return Err(NotPassed::Fails(format!(
@@ -120,12 +120,12 @@ async fn out_of_range(b: &CaseContext) -> CaseOutcome {
         let value = wrong(spec);
         let error = expect_error(
             format!("{}={value}", spec.name),
-            device.set_parameter(spec.name, &value).await,
+            device.set_parameter(&spec.name, &value).await,
         )?;
         ensure(error.kind() == ErrorKind::InvalidInput, || {
             format!("{}={value}: {error}", spec.name)
         })?;
-        ensure(error.message().contains(spec.name), || {
+        ensure(error.message().contains(&*spec.name), || {
             format!("the error does not name the parameter: {error}")
         })?;
     }
@@ -137,15 +137,15 @@ pub(crate) fn different_value(
     spec: &ParameterSpec,
     present: &ParameterValue,
 ) -> Option<ParameterValue> {
-    let candidates = match spec.values {
+    let candidates = match &spec.values {
         ParameterType::Choice(words) => words
             .iter()
-            .map(|w| ParameterValue::Text((*w).to_owned()))
+            .map(|w| ParameterValue::Text(w.to_owned()))
             .collect(),
-        ParameterType::Integer { min, max } => {
+        &ParameterType::Integer { min, max } => {
             vec![ParameterValue::Integer(min), ParameterValue::Integer(max)]
         }
-        ParameterType::Real { min, max } => {
+        &ParameterType::Real { min, max } => {
             vec![ParameterValue::Real(min), ParameterValue::Real(max)]
         }
         ParameterType::Flag => vec![ParameterValue::Flag(true), ParameterValue::Flag(false)],
@@ -168,7 +168,7 @@ async fn written(b: &CaseContext) -> CaseOutcome {
         .iter()
         .filter(|p| p.writable && p.readable && !p.disruptive)
         .collect();
-    if !candidates.is_empty() && !candidates.iter().any(|p| may(p.name)) {
+    if !candidates.is_empty() && !candidates.iter().any(|p| may(&p.name)) {
         let names: Vec<_> = candidates
             .iter()
             .map(|p| format!("\"{}\"", p.name))
@@ -178,9 +178,9 @@ async fn written(b: &CaseContext) -> CaseOutcome {
             names.join(", ")
         )));
     }
-    for spec in candidates.into_iter().filter(|p| may(p.name)) {
+    for spec in candidates.into_iter().filter(|p| may(&p.name)) {
         let present = b
-            .call(Op::GetParameter, device.parameter(spec.name))
+            .call(Op::GetParameter, device.parameter(&spec.name))
             .await?;
         let Some(wanted) = different_value(spec, &present) else {
             continue;
@@ -189,12 +189,12 @@ async fn written(b: &CaseContext) -> CaseOutcome {
         restore::with_restore(
             b,
             &opened,
-            Snapshot::Parameter(spec.name.to_owned(), present.to_string()),
+            Snapshot::Parameter(spec.name.to_string(), present.to_string()),
             async {
-                b.call(Op::SetParameter, device.set_parameter(spec.name, &wanted))
+                b.call(Op::SetParameter, device.set_parameter(&spec.name, &wanted))
                     .await?;
                 let now = b
-                    .call(Op::GetParameter, device.parameter(spec.name))
+                    .call(Op::GetParameter, device.parameter(&spec.name))
                     .await?;
                 ensure(now == wanted, || {
                     format!("`{}` was set to `{wanted}`, and reads `{now}`", spec.name)
@@ -203,7 +203,7 @@ async fn written(b: &CaseContext) -> CaseOutcome {
         )
         .await?;
         let back = b
-            .call(Op::GetParameter, device.parameter(spec.name))
+            .call(Op::GetParameter, device.parameter(&spec.name))
             .await?;
         ensure(back == present, || {
             format!(
@@ -227,7 +227,7 @@ async fn one_direction_only(b: &CaseContext) -> CaseOutcome {
             tried = true;
             let error = expect_error(
                 format!("writing `{}`, which can only be read", spec.name),
-                device.set_parameter(spec.name, &wrong(spec)).await,
+                device.set_parameter(&spec.name, &wrong(spec)).await,
             )?;
             ensure(error.kind() == ErrorKind::Unsupported, || {
                 format!("writing `{}`: {error}", spec.name)
@@ -237,7 +237,7 @@ async fn one_direction_only(b: &CaseContext) -> CaseOutcome {
             tried = true;
             let error = expect_error(
                 format!("reading `{}`, which can only be written", spec.name),
-                device.parameter(spec.name).await,
+                device.parameter(&spec.name).await,
             )?;
             ensure(error.kind() == ErrorKind::Unsupported, || {
                 format!("reading `{}`: {error}", spec.name)

@@ -363,9 +363,9 @@ async fn undeclared(b: &CaseContext) -> CaseOutcome {
     ];
     wishes.retain(|w| !group.sets(w.kind()));
     if let Some(range) = &declared.wait_to_restore {
-        wishes.push(ProtectionSetting::WaitToRestore(Duration::from_secs_f64(
-            range.end() + 1.0,
-        )));
+        wishes.push(ProtectionSetting::WaitToRestore(
+            *range.end() + Duration::from_secs(1),
+        ));
     }
     if let Some(range) = &declared.threshold {
         wishes.push(ProtectionSetting::Threshold {
@@ -414,7 +414,7 @@ pub(super) fn others(group: &Group) -> Vec<ProtectionSetting> {
     all.extend(now.revertive.map(|on| ProtectionSetting::Revertive(!on)));
     if let (Some(wait), Some(range)) = (now.wait_to_restore, &declared.wait_to_restore) {
         let longer = wait + declared.wait_step;
-        let other = if longer.as_secs_f64() <= *range.end() {
+        let other = if longer <= *range.end() {
             longer
         } else {
             wait.saturating_sub(declared.wait_step)

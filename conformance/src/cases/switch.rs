@@ -9,7 +9,8 @@ use crate::{
 };
 use qkd_hal::{ErrorKind, Operation as Op};
 use qkd_switch_hal::{
-    CrossConnect, CrossConnects, Geometry, OpticalSwitch, Plan, Port, PortState, Readback, Scope,
+    CrossConnect, CrossConnects, Geometry, OpticalSwitch, Plan, Port, PortState, Readback,
+    SwitchState,
 };
 use std::sync::Arc;
 
@@ -198,13 +199,14 @@ async fn outside(b: &CaseContext) -> CaseOutcome {
         let identity = crate::restore::identity(&*switch).await?;
         let wanted: CrossConnects = std::iter::once(path).collect::<Result<_, _>>()?;
         let blind = match larger {
-            Geometry::Matrix { .. } => Plan::new(
-                &identity,
-                &larger,
-                &CrossConnects::dark(),
-                &wanted,
-                &Scope::Touched,
-            ),
+            Geometry::Matrix { .. } => SwitchState {
+                device: identity.clone(),
+                geometry: larger,
+                connections: CrossConnects::dark(),
+            }
+            .plan()
+            .to(wanted.clone())
+            .build(),
             _ if port.0 > 1 << 20 => continue,
             _ => Plan::unverified(&identity, &larger, &wanted),
         };

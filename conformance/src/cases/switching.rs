@@ -17,7 +17,8 @@ use futures::future::join_all;
 use qkd_driver_kit::{OpenedDevice, wrap::fault::LinkFault};
 use qkd_hal::{DeviceMisbehaved, Effect, ErrorKind, Operation as Op, reading::Quality};
 use qkd_switch_hal::{
-    CrossConnect, CrossConnects, Geometry, OpticalSwitch, Plan, Port, PortState, Readback, Scope,
+    CrossConnect, CrossConnects, Geometry, OpticalSwitch, Plan, Port, PortState, Readback,
+    SwitchState,
 };
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -459,18 +460,26 @@ async fn another(b: &CaseContext) -> CaseOutcome {
         // A real device: even a driver that accepted the plan must have nothing to change.
         _ if b.session.dut.target_kind() == TargetKind::Device => {
             let present = paths(b, &*switch).await?;
-            Plan::new(&other, &geometry, &present, &present, &Scope::Touched)?
+            SwitchState {
+                device: other.clone(),
+                geometry: geometry,
+                connections: present.clone(),
+            }
+            .plan()
+            .to(present.clone())
+            .build()?
         }
         Geometry::Matrix { ingress, .. } => {
             let wanted: CrossConnects =
                 std::iter::once(CrossConnect::new(1, ingress + 1)).collect::<Result<_, _>>()?;
-            Plan::new(
-                &other,
-                &geometry,
-                &CrossConnects::dark(),
-                &wanted,
-                &Scope::Touched,
-            )?
+            SwitchState {
+                device: other.clone(),
+                geometry: geometry,
+                connections: CrossConnects::dark(),
+            }
+            .plan()
+            .to(wanted.clone())
+            .build()?
         }
         _ => {
             let wanted = match geometry {

@@ -18,7 +18,13 @@ use qkd_hal::{Assumption, DeviceKind, DeviceUri, Error, Maturity, Result};
 use std::{sync::Arc, time::Duration};
 
 /// Protocol facts that this driver infers.
-pub const ASSUMPTIONS: &[Assumption] = &[Assumption::declare("agiltron.acknowledged-is-moved", "The switch has moved when it acknowledges a set.").source("PyPI qmi 0.54.2 and agiltron-selfalign 0.2.0 wait for nothing else").disproof("Light still comes from the old channel after the acknowledgement.").operations(&[])];
+pub const ASSUMPTIONS: &[Assumption] = &[Assumption::declare(
+    "agiltron.acknowledged-is-moved",
+    "The switch has moved when it acknowledges a set.",
+)
+.source("PyPI qmi 0.54.2 and agiltron-selfalign 0.2.0 wait for nothing else")
+.disproof("Light still comes from the old channel after the acknowledgement.")
+.operations(&[])];
 
 /// Facts about this driver that need no device.
 pub static INFO: DriverInfo = DriverInfo {

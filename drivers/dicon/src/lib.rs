@@ -20,10 +20,26 @@ use std::time::Duration;
 
 /// Protocol facts that this driver infers. No operation that changes the switch rests on one.
 pub const ASSUMPTIONS: &[Assumption] = &[
-    Assumption::declare("dicon.off-reads-zero", "The MEMS module answers `I1?` with 0 when its common port meets no channel.").source("public drivers set channel 0 for off (public archive id:34245833664); none shows \
-            the reading").disproof("A parked module answers something else.").operations(&[]),
-    Assumption::declare("dicon.parameters-read-as-written", "The GP600 answers `X1 W?` with a number of nm, and `WEN?` with 0 or 1.").source("the commands that set them take these (PyPI autosweep 0.1.0); the replies are not \
-            shown").disproof("Reading the parameter `wavelength` or `auto-save` answers Misbehaved.").operations(&[]),
+    Assumption::declare(
+        "dicon.off-reads-zero",
+        "The MEMS module answers `I1?` with 0 when its common port meets no channel.",
+    )
+    .source(
+        "public drivers set channel 0 for off (public archive id:34245833664); none shows \
+            the reading",
+    )
+    .disproof("A parked module answers something else.")
+    .operations(&[]),
+    Assumption::declare(
+        "dicon.parameters-read-as-written",
+        "The GP600 answers `X1 W?` with a number of nm, and `WEN?` with 0 or 1.",
+    )
+    .source(
+        "the commands that set them take these (PyPI autosweep 0.1.0); the replies are not \
+            shown",
+    )
+    .disproof("Reading the parameter `wavelength` or `auto-save` answers Misbehaved.")
+    .operations(&[]),
 ];
 
 /// The largest side of a matrix that is believed.

@@ -24,11 +24,27 @@ use std::{sync::Arc, time::Duration};
 
 /// Protocol facts that this driver infers.
 pub const ASSUMPTIONS: &[Assumption] = &[
-    Assumption::declare("fs-olp.main-is-r1", "R1 is the receiver of the main path, which is the preferred one, and R2 that \
-            of the sub path; a path has failed while its power lies below its switching power.").source("the names of OAP-C1-OLP, which has no descriptions: R1Power, R1SwitchingPower, \
-            Channel main(1) and sub(2), BackMode").disproof("In automatic mode the card goes to sub when the light of R2 is taken away, or \
-            stays on main while R1Power is below R1SwitchingPower.").operations(&[Operation::ProtectionStatus, Operation::ProtectionCommand]),
-    Assumption::declare("fs-olp.power-hundredths", "Powers are in hundredths of a dBm, unless power-scale= says otherwise.").source("OAP-C1-OLP gives R1Power the range -5000..2300, which is -50 to 23 dBm so").disproof("A power meter at the input shows another power.").operations(&[Operation::ProtectionStatus, Operation::Telemetry]),
+    Assumption::declare(
+        "fs-olp.main-is-r1",
+        "R1 is the receiver of the main path, which is the preferred one, and R2 that \
+            of the sub path; a path has failed while its power lies below its switching power.",
+    )
+    .source(
+        "the names of OAP-C1-OLP, which has no descriptions: R1Power, R1SwitchingPower, \
+            Channel main(1) and sub(2), BackMode",
+    )
+    .disproof(
+        "In automatic mode the card goes to sub when the light of R2 is taken away, or \
+            stays on main while R1Power is below R1SwitchingPower.",
+    )
+    .operations(&[Operation::ProtectionStatus, Operation::ProtectionCommand]),
+    Assumption::declare(
+        "fs-olp.power-hundredths",
+        "Powers are in hundredths of a dBm, unless power-scale= says otherwise.",
+    )
+    .source("OAP-C1-OLP gives R1Power the range -5000..2300, which is -50 to 23 dBm so")
+    .disproof("A power meter at the input shows another power.")
+    .operations(&[Operation::ProtectionStatus, Operation::Telemetry]),
 ];
 
 /// Facts about this driver that need no device.

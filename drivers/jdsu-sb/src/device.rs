@@ -223,31 +223,38 @@ impl Protocol for SbSwitch {
         PARAMETERS
     }
 
-    async fn parameter(&self, call: &SwitchCall<'_>, name: &'static str) -> Result<ParameterValue> {
+    async fn parameter(&self, call: &SwitchCall<'_>, name: &str) -> Result<ParameterValue> {
         Ok(match name {
             "relay-drivers" => ParameterValue::Integer(
-                call.query(name, proto::DRIVERS, proto::decode_number)
+                call.query("relay-drivers", proto::DRIVERS, proto::decode_number)
                     .await?
                     .into(),
             ),
             "service-requests" => ParameterValue::Integer(
-                call.query(name, proto::REQUEST_MASK, proto::decode_number)
-                    .await?
-                    .into(),
+                call.query(
+                    "service-requests",
+                    proto::REQUEST_MASK,
+                    proto::decode_number,
+                )
+                .await?
+                .into(),
             ),
             "pending" => ParameterValue::Flag(
                 !call
-                    .query(name, proto::COMPLETE, proto::decode_flag)
+                    .query("pending", proto::COMPLETE, proto::decode_flag)
                     .await?,
             ),
-            _ => ParameterValue::Text(call.query(name, proto::LEARN, proto::decode_learn).await?),
+            _ => ParameterValue::Text(
+                call.query("learn", proto::LEARN, proto::decode_learn)
+                    .await?,
+            ),
         })
     }
 
     async fn set_parameter(
         &self,
         call: &SwitchCall<'_>,
-        name: &'static str,
+        name: &str,
         value: &ParameterValue,
     ) -> Result<()> {
         let mask = match value {
@@ -257,7 +264,7 @@ impl Protocol for SbSwitch {
         let mask = mask.ok_or_else(|| {
             Error::invalid(format!("invalid mask `{value}` for eight relay drivers"))
         })?;
-        set(call, name, proto::set_drivers(mask)).await?;
+        set(call, "relay-drivers", proto::set_drivers(mask)).await?;
         let now = self
             .parameter(call, name)
             .await

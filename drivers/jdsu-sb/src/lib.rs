@@ -17,8 +17,16 @@ use qkd_hal::{Assumption, DeviceKind, DeviceMisbehaved, DeviceUri, Error, Maturi
 use std::time::Duration;
 
 /// Protocol facts that this driver infers.
-pub const ASSUMPTIONS: &[Assumption] = &[Assumption::declare("jdsu-sb.replies-end-in-a-line-end", "Replies end in CR, LF or CR LF.").source("the manual's examples read whole lines; it does not print the end of a reply on \
-        RS-232").disproof("Every query ends in a time-out.").operations(&[])];
+pub const ASSUMPTIONS: &[Assumption] = &[Assumption::declare(
+    "jdsu-sb.replies-end-in-a-line-end",
+    "Replies end in CR, LF or CR LF.",
+)
+.source(
+    "the manual's examples read whole lines; it does not print the end of a reply on \
+        RS-232",
+)
+.disproof("Every query ends in a time-out.")
+.operations(&[])];
 
 /// Facts about this driver that need no device.
 pub static INFO: DriverInfo = DriverInfo {

@@ -3,8 +3,8 @@
 use crate::context::OpenContext;
 use async_trait::async_trait;
 use qkd_hal::{
-    Assumption, Device, DeviceKind, DeviceUri, Encryptor, Error, Identity, Maturity, QkdModule,
-    RandomSource, Result,
+    Assumption, Device, DeviceKind, DeviceUri, Encryptor, Error, Identity, Layer, Maturity,
+    QkdModule, RandomSource, Result,
     checked::{CallGuard, Checked},
 };
 use qkd_switch_hal::{Attenuator, OpticalSwitch, PowerMeter, Protection};
@@ -300,6 +300,50 @@ impl OpenedDevice {
     pub fn with_attenuator(mut self, device: Arc<dyn Attenuator>) -> Self {
         self.handles.attenuator =
             Some(Arc::new(Checked::new(device, Arc::clone(&self.call_guard))));
+        self
+    }
+
+    /// Adds the handles of all kinds that are there.
+    #[must_use]
+    pub(crate) fn with_handles(mut self, handles: DeviceHandles) -> Self {
+        let DeviceHandles {
+            module,
+            encryptor,
+            switch,
+            random,
+            protection,
+            meter,
+            attenuator,
+        } = handles;
+        if let Some(handle) = module {
+            self = self.with_module(handle);
+        }
+        if let Some(handle) = encryptor {
+            self = self.with_encryptor(handle);
+        }
+        if let Some(handle) = switch {
+            self = self.with_switch(handle);
+        }
+        if let Some(handle) = random {
+            self = self.with_random(handle);
+        }
+        if let Some(handle) = protection {
+            self = self.with_protection(handle);
+        }
+        if let Some(handle) = meter {
+            self = self.with_power_meter(handle);
+        }
+        if let Some(handle) = attenuator {
+            self = self.with_attenuator(handle);
+        }
+        self
+    }
+
+    /// Installs a layer, outside of those that are installed. It holds for all handles of this
+    /// device, also for those that were taken before; see [`qkd_hal::layer`].
+    #[must_use]
+    pub fn with_layer(self, layer: Arc<dyn Layer>) -> Self {
+        self.call_guard.install(layer);
         self
     }
 

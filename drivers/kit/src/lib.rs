@@ -21,6 +21,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod backoff;
+mod call;
 pub mod change_lock;
 pub mod context;
 pub mod credentials;

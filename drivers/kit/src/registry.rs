@@ -4,13 +4,15 @@ use crate::{
     context::OpenContext,
     driver::{Driver, OpenedDevice, common_parameters},
 };
-use qkd_hal::{DeviceUri, Error, ErrorKind, Result};
+use qkd_hal::{DeviceUri, Error, ErrorKind, Layer, Result};
 use std::sync::Arc;
 
 /// The drivers that a program knows.
 #[derive(Clone, Default)]
 pub struct Registry {
     drivers: Vec<Arc<dyn Driver>>,
+    /// Innermost first.
+    layers: Vec<Arc<dyn Layer>>,
 }
 
 impl Registry {
@@ -27,6 +29,14 @@ impl Registry {
         self.drivers.retain(|d| d.info().name != driver.info().name);
         self.drivers.push(Arc::new(driver));
         self.drivers.sort_by_key(|d| d.info().name);
+        self
+    }
+
+    /// Installs a layer on each device that is opened from now on, outside of those that were
+    /// installed before; see [`qkd_hal::layer`].
+    #[must_use]
+    pub fn with_layer(mut self, layer: Arc<dyn Layer>) -> Self {
+        self.layers.push(layer);
         self
     }
 
@@ -111,12 +121,10 @@ impl Registry {
                 missing.name, missing.help
             )));
         }
-        if let Some((_, id)) = uri
-            .parameters()
-            .iter()
-            .find(|(name, id)| name == "assume" && !info.assumptions.iter().any(|a| a.id == id))
-        {
-            let known: Vec<_> = info.assumptions.iter().map(|a| a.id).collect();
+        if let Some((_, id)) = uri.parameters().iter().find(|(name, id)| {
+            name == "assume" && !info.assumptions.iter().any(|a| a.id == id.as_str())
+        }) {
+            let known: Vec<_> = info.assumptions.iter().map(|a| &*a.id).collect();
             return Err(Error::invalid(format!(
                 "driver {} makes no assumption `{id}`; it makes: {}",
                 info.name,
@@ -124,10 +132,14 @@ impl Registry {
             )));
         }
         let begun = context.transcript_now();
-        driver.open(uri, context).await.map_err(|e| {
+        let opened = driver.open(uri, context).await.map_err(|e| {
             context.record_failed_open(uri, begun, &e);
             e.with_operation("open").with_device(uri.to_string())
-        })
+        })?;
+        Ok(self
+            .layers
+            .iter()
+            .fold(opened, |opened, layer| opened.with_layer(Arc::clone(layer))))
     }
 }
 

@@ -20,13 +20,39 @@ use std::sync::Arc;
 
 /// Protocol facts that this driver infers.
 pub const ASSUMPTIONS: &[Assumption] = &[
-    Assumption::declare("nokia-sros-macsec.cak-is-hex", "CAK and CAK name are hexadecimal text: 32 or 64 digits, and the name's bytes.").source("TIMETRA-MACSEC-MIB: Cak and CakName 0..64 characters against CKN 1..32 bytes").disproof("The agent refuses the text, or the index of the MKA statistics is not the \
-            name's bytes.").operations(&[Operation::Stage]),
-    Assumption::declare("nokia-sros-macsec.slot-in-one-pdu", "An idle slot is written by one PDU: with createAndGo where it is absent, in \
-            place where it exists.").source("TIMETRA-MACSEC-MIB: RowStatus and read-create columns").disproof("The agent answers inconsistentValue.").operations(&[Operation::Stage]),
-    Assumption::declare("nokia-sros-macsec.idle-slot-receives", "MKA PDUs under the key of the idle slot are accepted, so that a roll drops no \
-            traffic.").source("TIMETRA-MACSEC-MIB: ActivePsk is for outgoing MKA PDUs").disproof("CknNotFound grows between the activations of the two ends.").operations(&[Operation::Activate]),
-    Assumption::declare("nokia-sros-macsec.destroy-zeroizes", "Destroying a slot's row destroys the key in it.").source("TIMETRA-MACSEC-MIB: RowStatus destroy").disproof("The key still protects MKA after both slots were destroyed.").operations(&[Operation::Retire, Operation::Zeroize]),
+    Assumption::declare(
+        "nokia-sros-macsec.cak-is-hex",
+        "CAK and CAK name are hexadecimal text: 32 or 64 digits, and the name's bytes.",
+    )
+    .source("TIMETRA-MACSEC-MIB: Cak and CakName 0..64 characters against CKN 1..32 bytes")
+    .disproof(
+        "The agent refuses the text, or the index of the MKA statistics is not the \
+            name's bytes.",
+    )
+    .operations(&[Operation::Stage]),
+    Assumption::declare(
+        "nokia-sros-macsec.slot-in-one-pdu",
+        "An idle slot is written by one PDU: with createAndGo where it is absent, in \
+            place where it exists.",
+    )
+    .source("TIMETRA-MACSEC-MIB: RowStatus and read-create columns")
+    .disproof("The agent answers inconsistentValue.")
+    .operations(&[Operation::Stage]),
+    Assumption::declare(
+        "nokia-sros-macsec.idle-slot-receives",
+        "MKA PDUs under the key of the idle slot are accepted, so that a roll drops no \
+            traffic.",
+    )
+    .source("TIMETRA-MACSEC-MIB: ActivePsk is for outgoing MKA PDUs")
+    .disproof("CknNotFound grows between the activations of the two ends.")
+    .operations(&[Operation::Activate]),
+    Assumption::declare(
+        "nokia-sros-macsec.destroy-zeroizes",
+        "Destroying a slot's row destroys the key in it.",
+    )
+    .source("TIMETRA-MACSEC-MIB: RowStatus destroy")
+    .disproof("The key still protects MKA after both slots were destroyed.")
+    .operations(&[Operation::Retire, Operation::Zeroize]),
 ];
 
 /// Facts about this driver that need no device.

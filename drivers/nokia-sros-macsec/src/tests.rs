@@ -189,7 +189,7 @@ async fn open_with(
     let agent = Arc::new(Agent(Mutex::new(state), broadcast::channel(8).0));
     let context = OpenContext::new()
         .with_memory("device", Endpoint::Snmp(Arc::clone(&agent) as _))
-        .with_accepted_assumptions(ASSUMPTIONS.iter().map(|a| a.id.to_owned()));
+        .with_accepted_assumptions(ASSUMPTIONS.iter().map(|a| a.id.to_string()));
     (
         Registry::new()
             .with(driver())

@@ -25,21 +25,55 @@ use std::sync::Arc;
 
 /// Protocol facts that this driver infers.
 pub const ASSUMPTIONS: &[Assumption] = &[
-    Assumption::declare("packetlight.preshared-at-next-exchange", "A new slSecuEncryptionPreShared is used at the next key exchange, or at the \
-            one that slSecuEncryptionForceInit forces.").source("SL-SECU-MIB: the object is the pre-shared key or authenticates the exchange; when \
-            it is read is not said").disproof("After ForceInit with different secrets on the two ends the status is active \
-            again.").operations(&[Operation::Stage, Operation::Activate]),
-    Assumption::declare("packetlight.force-init-one-end", "slSecuEncryptionForceInit at one end restarts the exchange of both.").source("SL-SECU-MIB: writing forces the initialisation of the state machine; init is \
-            for a link failure, which both ends see").disproof("The far end's status stays active.").operations(&[Operation::Activate]),
-    Assumption::declare("packetlight.switch-of-moves-away", "forcedSwitchOfWorking and manualSwitchOfWorking move the traffic off the \
-            working line, to protection; those of protection, to working.").source("the names of optApsConfigSwitchCommand, read as ITU-T G.808.1 does; \
-            SL-OPT-APS-MIB does not say").disproof("After forcedSwitchOfWorking optApsConfigActiveConnectionRx is working.").operations(&[Operation::ProtectionCommand]),
-    Assumption::declare("packetlight.los-sixteen-bits", "A power above 32767 tenths of a dBm is the two's complement of a negative one.").source("optApsConfigLosThreshold has the range 0..65535 and a text that begins at -50.0 \
-            dBm").disproof("A threshold that was set to -30.0 dBm on the device is read as another value.").operations(&[
-            Operation::ProtectionStatus,
-            Operation::Power,
-            Operation::Monitor,
-        ]),
+    Assumption::declare(
+        "packetlight.preshared-at-next-exchange",
+        "A new slSecuEncryptionPreShared is used at the next key exchange, or at the \
+            one that slSecuEncryptionForceInit forces.",
+    )
+    .source(
+        "SL-SECU-MIB: the object is the pre-shared key or authenticates the exchange; when \
+            it is read is not said",
+    )
+    .disproof(
+        "After ForceInit with different secrets on the two ends the status is active \
+            again.",
+    )
+    .operations(&[Operation::Stage, Operation::Activate]),
+    Assumption::declare(
+        "packetlight.force-init-one-end",
+        "slSecuEncryptionForceInit at one end restarts the exchange of both.",
+    )
+    .source(
+        "SL-SECU-MIB: writing forces the initialisation of the state machine; init is \
+            for a link failure, which both ends see",
+    )
+    .disproof("The far end's status stays active.")
+    .operations(&[Operation::Activate]),
+    Assumption::declare(
+        "packetlight.switch-of-moves-away",
+        "forcedSwitchOfWorking and manualSwitchOfWorking move the traffic off the \
+            working line, to protection; those of protection, to working.",
+    )
+    .source(
+        "the names of optApsConfigSwitchCommand, read as ITU-T G.808.1 does; \
+            SL-OPT-APS-MIB does not say",
+    )
+    .disproof("After forcedSwitchOfWorking optApsConfigActiveConnectionRx is working.")
+    .operations(&[Operation::ProtectionCommand]),
+    Assumption::declare(
+        "packetlight.los-sixteen-bits",
+        "A power above 32767 tenths of a dBm is the two's complement of a negative one.",
+    )
+    .source(
+        "optApsConfigLosThreshold has the range 0..65535 and a text that begins at -50.0 \
+            dBm",
+    )
+    .disproof("A threshold that was set to -30.0 dBm on the device is read as another value.")
+    .operations(&[
+        Operation::ProtectionStatus,
+        Operation::Power,
+        Operation::Monitor,
+    ]),
 ];
 
 /// Facts about this driver that need no device.

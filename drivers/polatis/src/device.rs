@@ -9,7 +9,7 @@ use qkd_hal::{
     EventKind, EventStream, Health, Identity, Operation, Result, Support,
     device::HealthState,
     event::{EventHub, Origin},
-    parameter::{ParameterSpec, ParameterValue, find},
+    parameter::{ParameterSpec, ParameterValue},
     reading::{Measured, Reading, ReadingValue},
     units::DecibelMilliwatts,
 };
@@ -273,21 +273,12 @@ impl Device for Polatis {
     }
 
     async fn parameter(&self, name: &str) -> Result<ParameterValue> {
-        let spec = find(self.interface.parameters(), name)?;
-        self.interface.parameter(spec.name, self.until()).await
+        self.interface.parameter(name, self.until()).await
     }
 
     async fn set_parameter(&self, name: &str, value: &ParameterValue) -> Result<()> {
-        let spec = find(self.interface.parameters(), name)?;
-        if !spec.writable {
-            return Err(Error::unsupported(
-                Operation::SetParameter.name(),
-                format!("`{name}` can only be read"),
-            ));
-        }
-        spec.check(value)?;
         self.interface
-            .set_parameter(spec.name, value, self.until())
+            .set_parameter(name, value, self.until())
             .await
     }
 

@@ -140,13 +140,13 @@ pub(crate) trait Interface: Send + Sync {
         &[]
     }
     /// Reads one of them.
-    async fn parameter(&self, _name: &'static str, _until: Instant) -> Result<ParameterValue> {
+    async fn parameter(&self, _name: &str, _until: Instant) -> Result<ParameterValue> {
         unserved(Operation::GetParameter)
     }
     /// Writes one that is writable and takes this value, and reads back.
     async fn set_parameter(
         &self,
-        _name: &'static str,
+        _name: &str,
         _value: &ParameterValue,
         _until: Instant,
     ) -> Result<()> {

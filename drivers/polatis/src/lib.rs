@@ -27,28 +27,90 @@ use std::sync::Arc;
 
 /// Protocol facts that this driver infers.
 pub const ASSUMPTIONS: &[Assumption] = &[
-    Assumption::declare("polatis.error-codes-scpi99", "Error numbers follow SCPI-99; any number but 0 means that the command was \
-                    refused.").source("PyPI cloudshell-cli 6.0.0 scpi_session.py takes 0 for no error and numbers below \
-                 for errors; SCPI-99, 21.8.2").disproof("A set command that took effect is answered by another number than 0.").operations(&[]),
-    Assumption::declare("polatis.serial-38400", "The serial console runs at 38400 8N1, takes CR LF and answers with CR.").source("one third-party README (public archive id:63190900619); the vendor's manual was \
-                 not seen").disproof("The console does not answer `*idn?` at this speed; give baud=.").operations(&[]),
-    Assumption::declare("polatis.snmp-power-milli", "polatisOpmPower counts thousandths of a dBm; power-scale= overrides it.").source("UFABC PolatisOXC divides by 1000 (public archive id:52513912784); ONOS copies \
-                 the value into its own range of -6000 to 2800, which would be hundredths").disproof("SNMP and TL1 report powers of the same port that differ by a factor of ten.").operations(&[]),
-    Assumption::declare("polatis.snmp-mirror-rows", "The polatisOxcPortPatch rows of both ports of a path show each other, \
-                    whichever of them was set.").source("the connections are bidirectional, and UFABC PolatisOXC reads either row (public \
-                 archive id:52513912784)").disproof("After a path was set, reading the paths is answered by rows that contradict \
-                   each other.").operations(&[]),
-    Assumption::declare("polatis.relative-level-is-below", "The level of an attenuator in relative mode is how far its output lies below \
-                    that of the reference port, in dB. Not accepted, it is only read.").source("the names of MODE=REL, LEVEL and REFS (public archive id:36444359468) and of \
-                 polatisVoaRefport (id:52513912784); no source specifies the sign").disproof("With a level of 3 dB the output lies 3 dB above that of the reference port, or \
-                   the level is refused.").operations(&[]),
-    Assumption::declare("polatis.aps-live-by-path", "Where a working port has no path and just one of its protecting ports has, \
-                    the signal has gone over to that one.").source("a switch-over reports working, protection and connected port (public archive \
-                 id:52513912784); no object reports the active path").disproof("A user connects the protection port alone, and the group is reported to have \
-                   gone over.").operations(&[]),
-    Assumption::declare("polatis.inhswpr-is-lockout", "polatisApsPortDesiredCond inhswpr keeps the signal on the working port, and \
-                    none lifts that.").source("the names of the enumeration only (public archive id:52513912784): inhibit \
-                 switch to protecting").disproof("With inhswpr desired, an alarm of the trigger moves the signal.").operations(&[Operation::ProtectionCommand]),
+    Assumption::declare(
+        "polatis.error-codes-scpi99",
+        "Error numbers follow SCPI-99; any number but 0 means that the command was \
+                    refused.",
+    )
+    .source(
+        "PyPI cloudshell-cli 6.0.0 scpi_session.py takes 0 for no error and numbers below \
+                 for errors; SCPI-99, 21.8.2",
+    )
+    .disproof("A set command that took effect is answered by another number than 0.")
+    .operations(&[]),
+    Assumption::declare(
+        "polatis.serial-38400",
+        "The serial console runs at 38400 8N1, takes CR LF and answers with CR.",
+    )
+    .source(
+        "one third-party README (public archive id:63190900619); the vendor's manual was \
+                 not seen",
+    )
+    .disproof("The console does not answer `*idn?` at this speed; give baud=.")
+    .operations(&[]),
+    Assumption::declare(
+        "polatis.snmp-power-milli",
+        "polatisOpmPower counts thousandths of a dBm; power-scale= overrides it.",
+    )
+    .source(
+        "UFABC PolatisOXC divides by 1000 (public archive id:52513912784); ONOS copies \
+                 the value into its own range of -6000 to 2800, which would be hundredths",
+    )
+    .disproof("SNMP and TL1 report powers of the same port that differ by a factor of ten.")
+    .operations(&[]),
+    Assumption::declare(
+        "polatis.snmp-mirror-rows",
+        "The polatisOxcPortPatch rows of both ports of a path show each other, \
+                    whichever of them was set.",
+    )
+    .source(
+        "the connections are bidirectional, and UFABC PolatisOXC reads either row (public \
+                 archive id:52513912784)",
+    )
+    .disproof(
+        "After a path was set, reading the paths is answered by rows that contradict \
+                   each other.",
+    )
+    .operations(&[]),
+    Assumption::declare(
+        "polatis.relative-level-is-below",
+        "The level of an attenuator in relative mode is how far its output lies below \
+                    that of the reference port, in dB. Not accepted, it is only read.",
+    )
+    .source(
+        "the names of MODE=REL, LEVEL and REFS (public archive id:36444359468) and of \
+                 polatisVoaRefport (id:52513912784); no source specifies the sign",
+    )
+    .disproof(
+        "With a level of 3 dB the output lies 3 dB above that of the reference port, or \
+                   the level is refused.",
+    )
+    .operations(&[]),
+    Assumption::declare(
+        "polatis.aps-live-by-path",
+        "Where a working port has no path and just one of its protecting ports has, \
+                    the signal has gone over to that one.",
+    )
+    .source(
+        "a switch-over reports working, protection and connected port (public archive \
+                 id:52513912784); no object reports the active path",
+    )
+    .disproof(
+        "A user connects the protection port alone, and the group is reported to have \
+                   gone over.",
+    )
+    .operations(&[]),
+    Assumption::declare(
+        "polatis.inhswpr-is-lockout",
+        "polatisApsPortDesiredCond inhswpr keeps the signal on the working port, and \
+                    none lifts that.",
+    )
+    .source(
+        "the names of the enumeration only (public archive id:52513912784): inhibit \
+                 switch to protecting",
+    )
+    .disproof("With inhswpr desired, an alarm of the trigger moves the signal.")
+    .operations(&[Operation::ProtectionCommand]),
 ];
 
 /// Facts about this driver that need no device.

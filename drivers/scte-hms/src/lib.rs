@@ -21,14 +21,24 @@ use qkd_hal::{Assumption, DeviceKind, DeviceUri, Maturity, Operation, Result, ev
 use std::sync::Arc;
 
 /// Protocol facts that this driver infers.
-pub const ASSUMPTIONS: &[Assumption] = &[Assumption::declare("scte-hms.outputs-tell-the-shape", "A unit with one row in heOpSwitchOutputTable is an A/B switch, one with two rows a \
-        2x2 crossbar.").source("SCTE-HMS-HE-OPTICAL-SWITCH-MIB has an A-B switch (two inputs, one output) and a \
-        crossbar (two, two), and no object that reports which of them a unit is").disproof("heOpSwitchState has a value of the other one, or a SET of heOpSwitchControl is \
-        refused with inconsistentValue.").operations(&[
-        Operation::Apply,
-        Operation::SetProtection,
-        Operation::ProtectionCommand,
-    ])];
+pub const ASSUMPTIONS: &[Assumption] = &[Assumption::declare(
+    "scte-hms.outputs-tell-the-shape",
+    "A unit with one row in heOpSwitchOutputTable is an A/B switch, one with two rows a \
+        2x2 crossbar.",
+)
+.source(
+    "SCTE-HMS-HE-OPTICAL-SWITCH-MIB has an A-B switch (two inputs, one output) and a \
+        crossbar (two, two), and no object that reports which of them a unit is",
+)
+.disproof(
+    "heOpSwitchState has a value of the other one, or a SET of heOpSwitchControl is \
+        refused with inconsistentValue.",
+)
+.operations(&[
+    Operation::Apply,
+    Operation::SetProtection,
+    Operation::ProtectionCommand,
+])];
 
 /// Facts about this driver that need no device.
 pub static INFO: DriverInfo = DriverInfo {

@@ -5,7 +5,7 @@ use qkd_driver_kit::{
     OpenContext, OpenedDevice, Registry, context::Endpoint, link::memory::MemoryConnector,
 };
 use qkd_hal::{DeviceMisbehaved, ErrorKind};
-use qkd_switch_hal::{Plan, Scope};
+use qkd_switch_hal::SwitchState;
 use std::{
     collections::VecDeque,
     sync::{Arc, Mutex},
@@ -56,13 +56,14 @@ async fn it_moves_and_verifies() {
     let switch = opened.switch().unwrap();
     let present = switch.connections().await.unwrap().value;
     let who = switch.identity().await.unwrap();
-    let plan = Plan::new(
-        &who,
-        &switch.switch_capabilities().geometry,
-        &present,
-        &"common-3".parse().unwrap(),
-        &Scope::Touched,
-    )
+    let plan = SwitchState {
+        device: who.clone(),
+        geometry: switch.switch_capabilities().geometry,
+        connections: present.clone(),
+    }
+    .plan()
+    .to("common-3".parse().unwrap())
+    .build()
     .unwrap();
     assert!(switch.apply(&plan).await.unwrap().verified);
     assert_eq!(

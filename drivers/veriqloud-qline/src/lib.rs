@@ -24,9 +24,23 @@ use std::{sync::Arc, time::Duration};
 
 /// Protocol facts that this driver infers.
 pub const ASSUMPTIONS: &[Assumption] = &[
-    Assumption::declare("veriqloud-qline.online-is-generating", "`probably online` means that keys are generated.").source("Veriqloud/kiwi_hw_control local/mon.py takes whatever is neither error nor \
-                 calibrating for online").disproof("The link is `probably online` and no key comes.").operations(&[Operation::ModuleStatus]),
-    Assumption::declare("veriqloud-qline.temperature-celsius", "The detector's temperature is in degrees Celsius.").source("Veriqloud/kiwi_hw_control local/mon.py shows values below 30 as good").disproof("A reading near 300 at room temperature.").operations(&[Operation::Telemetry]),
+    Assumption::declare(
+        "veriqloud-qline.online-is-generating",
+        "`probably online` means that keys are generated.",
+    )
+    .source(
+        "Veriqloud/kiwi_hw_control local/mon.py takes whatever is neither error nor \
+                 calibrating for online",
+    )
+    .disproof("The link is `probably online` and no key comes.")
+    .operations(&[Operation::ModuleStatus]),
+    Assumption::declare(
+        "veriqloud-qline.temperature-celsius",
+        "The detector's temperature is in degrees Celsius.",
+    )
+    .source("Veriqloud/kiwi_hw_control local/mon.py shows values below 30 as good")
+    .disproof("A reading near 300 at room temperature.")
+    .operations(&[Operation::Telemetry]),
 ];
 
 /// Facts about this driver that need no device.

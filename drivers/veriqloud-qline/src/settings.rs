@@ -138,7 +138,7 @@ pub(crate) fn command(side: Side, name: &str, value: &ParameterValue) -> Result<
             )));
         }
     };
-    let word = match spec.name {
+    let word = match &*spec.name {
         "vca" => "set_vca",
         "am-bias" => "set_am_bias",
         "qdistance" => "set_qdistance",

@@ -36,13 +36,7 @@ impl Line {
                 egress: self.spare,
             }],
         )?;
-        let plan = Plan::new(
-            &switch.identity().await?,
-            &geometry,
-            &present,
-            &wanted,
-            &Scope::Touched,
-        )?;
+        let plan = switch.plan().to(wanted.clone()).build().await?;
         switch.apply(&plan).await.map(Some)
     }
 }

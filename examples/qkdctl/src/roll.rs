@@ -204,7 +204,7 @@ pub(crate) fn check_assumptions(near: &dyn Encryptor, far: &dyn Encryptor) -> Re
         let missing: Vec<_> = descriptor
             .assumptions
             .iter()
-            .filter(|a| a.operations.iter().any(needed) && !descriptor.accepted.contains(a.id))
+            .filter(|a| a.operations.iter().any(needed) && !descriptor.accepted.contains(&*a.id))
             .collect();
         if !missing.is_empty() {
             let reported: Vec<_> = missing
@@ -366,7 +366,7 @@ pub(crate) fn with_progress(so_far: &str, error: Error) -> Error {
         new = new.with_device(device);
     }
     if let Some(operation) = error.operation() {
-        new = new.with_operation(operation);
+        new = new.with_operation(operation.to_owned());
     }
     new.with_source(error)
 }

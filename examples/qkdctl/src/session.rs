@@ -74,7 +74,7 @@ impl Session {
         let known: Vec<&str> = registry
             .drivers()
             .flat_map(|d| d.info().assumptions)
-            .map(|a| a.id)
+            .map(|a| &*a.id)
             .collect();
         if let Some(unknown) = global
             .assume
@@ -135,7 +135,7 @@ impl Session {
             let mut is_known = false;
             for uri in &mut uris {
                 let info = self.registry.driver(uri.driver())?.info();
-                if info.assumptions.iter().any(|a| a.id == id) {
+                if info.assumptions.iter().any(|a| a.id == id.as_str()) {
                     is_known = true;
                     *uri = uri.clone().with_parameter("assume", id);
                 }

@@ -99,7 +99,7 @@ impl Driver for Mutant {
         let mut context = context.clone();
         if self.breaks == "DEV-18" {
             context = context
-                .with_accepted_assumptions(self.info.assumptions.iter().map(|a| a.id.to_owned()));
+                .with_accepted_assumptions(self.info.assumptions.iter().map(|a| a.id.to_string()));
         }
         let result = self
             .honest

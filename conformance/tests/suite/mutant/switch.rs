@@ -7,8 +7,7 @@ use qkd_hal::{
     reading::{Measured, Quality},
 };
 use qkd_switch_hal::{
-    ApplyReport, CrossConnect, CrossConnects, OpticalSwitch, Plan, Port, PortState, PortStatus,
-    Scope, Step, SwitchCapabilities,
+    ApplyReport, CrossConnect, CrossConnects, OpticalSwitch, Plan, Port, PortState, PortStatus, Step, SwitchCapabilities, SwitchState,
 };
 use std::{sync::Arc, time::Duration};
 
@@ -25,13 +24,16 @@ impl Broken {
         let adds: Vec<CrossConnect> = plan.steps().iter().flat_map(Step::added).copied().collect();
         let wanted = present.with_changes(&geometry, &[], &adds)?;
         switch
-            .apply(&Plan::new(
-                plan.device(),
-                &geometry,
-                &present,
-                &wanted,
-                &Scope::Touched,
-            )?)
+            .apply(
+                &SwitchState {
+                    device: plan.device().clone(),
+                    geometry: geometry,
+                    connections: present.clone(),
+                }
+                .plan()
+                .to(wanted.clone())
+                .build()?,
+            )
             .await
     }
 }
@@ -153,13 +155,16 @@ impl OpticalSwitch for Broken {
                 if let Some(other) = now.iter().find(|c| !plan.ports().contains(&c.ingress)) {
                     let less = now.with_changes(&geometry, &[other.ingress], &[])?;
                     switch
-                        .apply(&Plan::new(
-                            plan.device(),
-                            &geometry,
-                            &now,
-                            &less,
-                            &Scope::Touched,
-                        )?)
+                        .apply(
+                            &SwitchState {
+                                device: plan.device().clone(),
+                                geometry: geometry,
+                                connections: now.clone(),
+                            }
+                            .plan()
+                            .to(less.clone())
+                            .build()?,
+                        )
                         .await?;
                 }
                 Ok(applied)

@@ -168,18 +168,18 @@ impl Protocol for Gp600 {
         PARAMETERS
     }
 
-    async fn parameter(&self, call: &SwitchCall<'_>, name: &'static str) -> Result<ParameterValue> {
+    async fn parameter(&self, call: &SwitchCall<'_>, name: &str) -> Result<ParameterValue> {
         Ok(match name {
             "auto-save" => ParameterValue::Flag(
-                call.query(name, gp600::AUTO_SAVE, gp600::decode_auto_save)
+                call.query("auto-save", gp600::AUTO_SAVE, gp600::decode_auto_save)
                     .await?,
             ),
             "wavelength" => ParameterValue::Real(
-                call.query(name, gp600::WAVELENGTH, gp600::decode_wavelength)
+                call.query("wavelength", gp600::WAVELENGTH, gp600::decode_wavelength)
                     .await?,
             ),
             _ => ParameterValue::Text(
-                call.query(name, gp600::WAVELENGTHS, gp600::decode_text)
+                call.query("wavelengths", gp600::WAVELENGTHS, gp600::decode_text)
                     .await?,
             ),
         })
@@ -188,19 +188,19 @@ impl Protocol for Gp600 {
     async fn set_parameter(
         &self,
         call: &SwitchCall<'_>,
-        name: &'static str,
+        name: &str,
         value: &ParameterValue,
     ) -> Result<()> {
-        let request = match value {
-            ParameterValue::Flag(on) => gp600::set_auto_save(*on),
-            ParameterValue::Real(nanometres) => gp600::set_wavelength(*nanometres),
+        let (exchange, request) = match value {
+            ParameterValue::Flag(on) => ("auto-save", gp600::set_auto_save(*on)),
+            ParameterValue::Real(nanometres) => ("wavelength", gp600::set_wavelength(*nanometres)),
             other => {
                 return Err(Error::invalid(format!(
                     "invalid value `{other}` for {name}"
                 )));
             }
         };
-        command(call, name, request).await?;
+        command(call, exchange, request).await?;
         let now = self
             .parameter(call, name)
             .await

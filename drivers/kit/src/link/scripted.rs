@@ -4,7 +4,7 @@
 use super::memory::MemoryConnector;
 use crate::{OpenedDevice, context::Endpoint};
 use qkd_hal::{ErrorKind, Result, TransportFault};
-use qkd_switch_hal::{Plan, Scope};
+use qkd_switch_hal::Plan;
 use std::{
     collections::VecDeque,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -35,17 +35,9 @@ pub enum PeerFault {
 /// Creates a plan from the current state of the switch to these cross-connects.
 ///
 /// # Errors
-/// As the readings, and [`Plan::new`].
+/// As the readings, and [`PlanBuilder::build`](qkd_switch_hal::PlanBuilder::build).
 pub async fn plan(opened: &OpenedDevice, to: &str) -> Result<Plan> {
-    let switch = opened.switch()?;
-    let (who, present) = (switch.identity().await?, switch.connections().await?.value);
-    Plan::new(
-        &who,
-        &switch.switch_capabilities().geometry,
-        &present,
-        &to.parse()?,
-        &Scope::Touched,
-    )
+    opened.switch()?.plan().to(to.parse()?).build().await
 }
 
 /// State of a scripted peer.

@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use qkd_hal::{
     Capabilities, Descriptor, Device, DeviceMisbehaved, Error, ErrorKind, EventStream, Health,
     Identity, Operation, Result,
-    parameter::{ParameterSpec, ParameterValue, find},
+    parameter::{ParameterSpec, ParameterValue},
     reading::{Measured, Quality, Reading},
 };
 use qkd_switch_hal::{ApplyReport, CrossConnects, OpticalSwitch, Plan, Step, SwitchCapabilities};
@@ -68,11 +68,7 @@ pub trait Protocol: Send + Sync + 'static {
     }
 
     /// Reads a parameter, which is one of [`parameters`](Self::parameters).
-    async fn parameter(
-        &self,
-        _call: &SwitchCall<'_>,
-        name: &'static str,
-    ) -> Result<ParameterValue> {
+    async fn parameter(&self, _call: &SwitchCall<'_>, name: &str) -> Result<ParameterValue> {
         Err(Error::unsupported(
             Operation::GetParameter.name(),
             format!("`{name}` cannot be read"),
@@ -83,7 +79,7 @@ pub trait Protocol: Send + Sync + 'static {
     async fn set_parameter(
         &self,
         _call: &SwitchCall<'_>,
-        name: &'static str,
+        name: &str,
         _value: &ParameterValue,
     ) -> Result<()> {
         Err(Error::unsupported(
@@ -268,26 +264,11 @@ impl<P: Protocol> Device for Switch<P> {
         self.protocol.parameters()
     }
     async fn parameter(&self, name: &str) -> Result<ParameterValue> {
-        let spec = find(self.parameters(), name)?;
-        if !spec.readable {
-            return Err(Error::unsupported(
-                Operation::GetParameter.name(),
-                format!("`{name}` can only be written"),
-            ));
-        }
-        self.protocol.parameter(&self.line.call(), spec.name).await
+        self.protocol.parameter(&self.line.call(), name).await
     }
     async fn set_parameter(&self, name: &str, value: &ParameterValue) -> Result<()> {
-        let spec = find(self.parameters(), name)?;
-        if !spec.writable {
-            return Err(Error::unsupported(
-                Operation::SetParameter.name(),
-                format!("`{name}` can only be read"),
-            ));
-        }
-        spec.check(value)?;
         self.protocol
-            .set_parameter(&self.line.call(), spec.name, value)
+            .set_parameter(&self.line.call(), name, value)
             .await
     }
     fn events(&self) -> EventStream {

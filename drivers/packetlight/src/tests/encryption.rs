@@ -160,7 +160,7 @@ async fn a_roll_is_confirmed_with_its_outage_and_the_secret_is_never_read() {
     encryptor.activate(&staged).await.unwrap();
     let confirmation = encryptor.confirm(&staged).await.unwrap();
     assert!(confirmation.is_confirmed(), "{confirmation:?}");
-    let gap = confirmation.outage().unwrap().value;
+    let gap = confirmation.outage().unwrap().value.as_secs_f64();
     assert!((2.5..=3.5).contains(&gap), "{gap}");
     encryptor.telemetry().await.unwrap();
     assert!(!agent.0.lock().unwrap().read_secret);

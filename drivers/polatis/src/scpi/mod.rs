@@ -325,7 +325,7 @@ impl Interface for Scpi {
         PARAMETERS
     }
 
-    async fn parameter(&self, name: &'static str, until: Instant) -> Result<ParameterValue> {
+    async fn parameter(&self, name: &str, until: Instant) -> Result<ParameterValue> {
         match name {
             "boot-mode" => {
                 let mode = self
@@ -343,7 +343,7 @@ impl Interface for Scpi {
 
     async fn set_parameter(
         &self,
-        _name: &'static str,
+        _name: &str,
         value: &ParameterValue,
         until: Instant,
     ) -> Result<()> {

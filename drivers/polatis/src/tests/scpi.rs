@@ -8,7 +8,7 @@ use qkd_hal::{
     DeviceKind, DeviceMisbehaved, Effect, ErrorKind, Operation, Support, TransportFault,
     parameter::ParameterValue,
 };
-use qkd_switch_hal::{CrossConnect, CrossConnects, Plan, Port, PortState, Scope};
+use qkd_switch_hal::{CrossConnect, CrossConnects, Plan, Port, PortState, Scope, SwitchState};
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::{Arc, Mutex},
@@ -188,15 +188,14 @@ fn set(text: &str) -> CrossConnects {
 
 async fn plan(opened: &OpenedDevice, wanted: &str, scope: Scope) -> Plan {
     let switch = opened.switch().unwrap();
-    let present = switch.connections().await.unwrap().value;
-    Plan::new(
-        &switch.identity().await.unwrap(),
-        &switch.switch_capabilities().geometry,
-        &present,
-        &set(wanted),
-        &scope,
-    )
-    .unwrap()
+    let _present = switch.connections().await.unwrap().value;
+    switch
+        .plan()
+        .to(set(wanted))
+        .scope(scope.clone())
+        .build()
+        .await
+        .unwrap()
 }
 
 #[tokio::test(start_paused = true)]
@@ -468,16 +467,17 @@ async fn invalid_arguments_are_refused_before_anything_is_sent() {
             .kind(),
         ErrorKind::Unsupported
     );
-    let foreign = Plan::new(
-        &qkd_hal::Identity::new("x"),
-        &switch.switch_capabilities().geometry,
-        &CrossConnects::dark(),
-        &[CrossConnect::new(1, 5)]
-            .into_iter()
-            .collect::<qkd_hal::Result<_>>()
-            .unwrap(),
-        &Scope::Touched,
-    );
+    let foreign = SwitchState {
+        device: qkd_hal::Identity::new("x"),
+        geometry: switch.switch_capabilities().geometry,
+        connections: CrossConnects::dark(),
+    }
+    .plan()
+    .to([CrossConnect::new(1, 5)]
+        .into_iter()
+        .collect::<qkd_hal::Result<_>>()
+        .unwrap())
+    .build();
     assert_eq!(
         switch.apply(&foreign.unwrap()).await.unwrap_err().kind(),
         ErrorKind::IdentityChanged

@@ -10,7 +10,7 @@ use qkd_hal::{
     DeviceMisbehaved, ErrorKind, EventKind, Result, event::StreamItem, units::DecibelMilliwatts,
 };
 use qkd_switch_hal::{
-    AlarmLevels, Attenuation, CrossConnects, MonitorSetting, Plan, Port, Scope,
+    AlarmLevels, Attenuation, CrossConnects, MonitorSetting, Port,
     protection::{ExternalCommand, GroupId, ProtectionSetting, SelectionMode, SwitchRequest},
 };
 use std::{
@@ -161,15 +161,9 @@ async fn open() -> (OpenedDevice, Arc<Agent>) {
 
 async fn apply(opened: &OpenedDevice, wanted: &str) -> Result<()> {
     let switch = opened.switch()?;
-    let present = switch.connections().await?.value;
+    let _present = switch.connections().await?.value;
     let wanted: CrossConnects = wanted.parse()?;
-    let plan = Plan::new(
-        &switch.identity().await?,
-        &switch.switch_capabilities().geometry,
-        &present,
-        &wanted,
-        &Scope::Touched,
-    )?;
+    let plan = switch.plan().to(wanted.clone()).build().await?;
     switch.apply(&plan).await.map(drop)
 }
 

@@ -9,9 +9,7 @@ use qkd_driver_kit::{
 use qkd_hal::{
     DeviceMisbehaved, Effect, ErrorKind, Operation, Result, Support, units::DecibelMilliwatts,
 };
-use qkd_switch_hal::{
-    AlarmLevels, Attenuation, CrossConnects, MonitorSetting, Plan, Port, PortState, Scope,
-};
+use qkd_switch_hal::{AlarmLevels, Attenuation, CrossConnects, MonitorSetting, Port, PortState};
 use std::collections::BTreeMap;
 
 struct Sim {
@@ -178,15 +176,9 @@ async fn open() -> (OpenedDevice, ScriptedPeer<Sim>) {
 
 async fn apply(opened: &OpenedDevice, wanted: &str) -> Result<()> {
     let switch = opened.switch()?;
-    let present = switch.connections().await?.value;
+    let _present = switch.connections().await?.value;
     let wanted: CrossConnects = wanted.parse()?;
-    let plan = Plan::new(
-        &switch.identity().await?,
-        &switch.switch_capabilities().geometry,
-        &present,
-        &wanted,
-        &Scope::Touched,
-    )?;
+    let plan = switch.plan().to(wanted.clone()).build().await?;
     switch.apply(&plan).await.map(drop)
 }
 

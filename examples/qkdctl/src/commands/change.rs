@@ -255,7 +255,7 @@ pub(super) fn check_ready(
     let missing: Vec<_> = descriptor
         .assumptions
         .iter()
-        .filter(|a| a.operations.contains(&operation) && !descriptor.accepted.contains(a.id))
+        .filter(|a| a.operations.contains(&operation) && !descriptor.accepted.contains(&*a.id))
         .map(|a| format!("`{}`: {}", a.id, a.statement))
         .collect();
     if missing.is_empty() {

@@ -114,8 +114,8 @@ pub(crate) async fn info(session: &Session, output: Output, device: &str) -> Res
         }
         if !descriptor.assumptions.is_empty() {
             text.push_str("\nassumptions\n");
-            for a in descriptor.assumptions {
-                let accepted = if descriptor.accepted.contains(a.id) {
+            for a in descriptor.assumptions.iter() {
+                let accepted = if descriptor.accepted.contains(&*a.id) {
                     "accepted"
                 } else {
                     "not accepted"
@@ -178,7 +178,7 @@ pub(crate) async fn get(
         let mut settings = Vec::new();
         for spec in handle.parameters() {
             let value = if spec.readable {
-                Some(handle.parameter(spec.name).await?)
+                Some(handle.parameter(&spec.name).await?)
             } else {
                 None
             };

@@ -47,7 +47,7 @@ impl Desk {
             if assumption.id == "veriqloud-qline.online-is-generating" {
                 continue;
             }
-            common.extend(["--assume".to_owned(), assumption.id.to_owned()]);
+            common.extend(["--assume".to_owned(), assumption.id.to_string()]);
         }
         Self {
             bench,

@@ -46,7 +46,7 @@ impl Desk {
             .info()
             .assumptions
             .iter()
-            .flat_map(|a| ["--assume".to_owned(), a.id.to_owned()]);
+            .flat_map(|a| ["--assume".to_owned(), a.id.to_string()]);
         ["--credentials".to_owned(), self.credentials.clone()]
             .into_iter()
             .chain(assumptions)

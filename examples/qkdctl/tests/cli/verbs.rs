@@ -304,7 +304,7 @@ fn a_key_id_that_no_encryptor_can_store_is_refused_by_each_with_the_limit() {
         let credentials = bench.credentials("credentials.toml", &[&pair]);
         let mut options = vec!["--credentials".to_owned(), credentials.clone()];
         for assumption in info.assumptions {
-            options.extend(["--assume".to_owned(), assumption.id.to_owned()]);
+            options.extend(["--assume".to_owned(), assumption.id.to_string()]);
         }
         let uri = pair.ready().uri.as_str();
         let run = |arguments: &[&str]| {

@@ -89,7 +89,7 @@ fn accepting(context: OpenContext) -> OpenContext {
     let all: Vec<String> = registry
         .drivers()
         .flat_map(|d| d.info().assumptions)
-        .map(|a| a.id.to_owned())
+        .map(|a| a.id.to_string())
         .collect();
     context.with_accepted_assumptions(all)
 }
@@ -326,9 +326,9 @@ async fn the_outage_of_a_roll_matches_the_declaration_of_its_family() {
             // 1000 frames a second are offered; the row is polled every 200 ms.
             Some(gap) => {
                 assert!(
-                    (gap.value * 1000.0 - lost as f64).abs() <= 450.0,
+                    (gap.value.as_secs_f64() * 1000.0 - lost as f64).abs() <= 450.0,
                     "{family:?}: {} s, {lost} frames lost",
-                    gap.value
+                    gap.value.as_secs_f64()
                 );
                 assert!(lost > 0 && !rig.near().encryptor_capabilities().hitless);
             }

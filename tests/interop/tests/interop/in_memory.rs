@@ -14,7 +14,7 @@ use qkd_hal::{
     qkd::{KeyRequest, ModuleState},
 };
 use qkd_switch_hal::{
-    CrossConnect, CrossConnects, Geometry, Plan, Port, Scope,
+    CrossConnect, CrossConnects, Geometry, Plan, Port, SwitchState,
     protection::{ExternalCommand, ProtectionSetting, SelectionMode},
 };
 use std::time::Duration;
@@ -30,7 +30,7 @@ async fn open_with(memory: &InMemory, end: usize, context: OpenContext) -> Opene
     let all: Vec<String> = registry
         .drivers()
         .flat_map(|d| d.info().assumptions)
-        .map(|a| a.id.to_owned())
+        .map(|a| a.id.to_string())
         .collect();
     registry
         .open(
@@ -60,7 +60,7 @@ async fn read_all(opened: &OpenedDevice) -> usize {
             Operation::Telemetry => drop(device.telemetry().await.unwrap()),
             Operation::GetParameter => {
                 for spec in device.parameters().iter().filter(|p| p.readable) {
-                    device.parameter(spec.name).await.unwrap();
+                    device.parameter(&spec.name).await.unwrap();
                 }
             }
             Operation::ModuleStatus => drop(opened.module().unwrap().status().await.unwrap()),
@@ -199,13 +199,14 @@ async fn change(opened: &OpenedDevice, step: usize) -> Option<&'static str> {
                         ),
                     };
                     let wanted = present.value.with_changes(&geometry, &[], &[to]).unwrap();
-                    Plan::new(
-                        &identity,
-                        &geometry,
-                        &present.value,
-                        &wanted,
-                        &Scope::Touched,
-                    )
+                    SwitchState {
+                        device: identity.clone(),
+                        geometry: geometry,
+                        connections: present.value.clone(),
+                    }
+                    .plan()
+                    .to(wanted.clone())
+                    .build()
                     .unwrap()
                 }
                 Err(_) => Plan::unverified(
@@ -371,23 +372,23 @@ async fn every_parameter_that_a_driver_writes_is_taken_by_its_device() {
             let device = opened.device();
             for spec in device.parameters().iter().filter(|p| p.writable) {
                 let before = memory.state();
-                let value = match spec.values {
+                let value = match &spec.values {
                     ParameterType::Choice(words) => {
-                        ParameterValue::Text(words[words.len() - 1].into())
+                        ParameterValue::Text(words.iter().last().unwrap().to_owned())
                     }
                     ParameterType::Integer { min, .. } => ParameterValue::Integer(min + 1),
                     // A GP600 takes those that it is calibrated for.
                     ParameterType::Real { .. } if spec.name == "wavelength" => {
                         ParameterValue::Real(1550.0)
                     }
-                    ParameterType::Real { min, .. } => ParameterValue::Real(min),
+                    ParameterType::Real { min, .. } => ParameterValue::Real(*min),
                     ParameterType::Flag => ParameterValue::Flag(matches!(
-                        device.parameter(spec.name).await,
+                        device.parameter(&spec.name).await,
                         Ok(ParameterValue::Flag(false))
                     )),
                     ref other => panic!("{}: {}: {other:?}", profile.name, spec.name),
                 };
-                device.set_parameter(spec.name, &value).await.unwrap();
+                device.set_parameter(&spec.name, &value).await.unwrap();
                 assert_ne!(memory.state(), before, "{}: {}", profile.name, spec.name);
             }
         }
@@ -556,19 +557,12 @@ async fn a_faulted_reply_to_a_change_leaves_the_effect_unknown() {
         let error = match name {
             "agiltron-ff" => {
                 let switch = opened.switch().unwrap();
-                let present = switch.connections().await.unwrap().value;
+                let _present = switch.connections().await.unwrap().value;
                 let wanted: CrossConnects = [CrossConnect::new(0, 3)]
                     .into_iter()
                     .collect::<qkd_hal::Result<_>>()
                     .unwrap();
-                let plan = Plan::new(
-                    &switch.identity().await.unwrap(),
-                    &switch.switch_capabilities().geometry,
-                    &present,
-                    &wanted,
-                    &Scope::Touched,
-                )
-                .unwrap();
+                let plan = switch.plan().to(wanted.clone()).build().await.unwrap();
                 script.inject(skip, fault);
                 switch.apply(&plan).await.unwrap_err()
             }

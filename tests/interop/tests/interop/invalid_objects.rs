@@ -95,7 +95,7 @@ async fn one_invalid_object_fails_only_the_readings_that_use_it() {
         let assumptions: Vec<String> = registry
             .drivers()
             .flat_map(|d| d.info().assumptions)
-            .map(|a| a.id.to_owned())
+            .map(|a| a.id.to_string())
             .collect();
         let context = memory
             .attach(OpenContext::new())

@@ -28,7 +28,7 @@ use qkd_emulators::{
     wire::{Reply, Session},
 };
 use qkd_hal::{ErrorKind, Identity, event::EventHub, reading::Quality};
-use qkd_switch_hal::{CrossConnects, Geometry, OpticalSwitch, Plan, PortState};
+use qkd_switch_hal::{CrossConnects, Geometry, OpticalSwitch, Plan, PortState, SwitchState};
 use std::{
     sync::{Arc, Mutex},
     time::Duration,
@@ -435,13 +435,15 @@ async fn on_real_lines_each_probe_recognises_only_its_own_device() {
             .unwrap();
             let identity = switch.identity().await.unwrap();
             let plan = match switch.connections().await {
-                Ok(now) => Plan::new(
-                    &identity,
-                    &geometry,
-                    &now.value,
-                    &wanted,
-                    &qkd_switch_hal::Scope::Touched,
-                )
+                Ok(now) => SwitchState {
+                    device: identity.clone(),
+                    geometry: geometry,
+                    connections: now.value.clone(),
+                }
+                .plan()
+                .to(wanted.clone())
+                .scope(qkd_switch_hal::Scope::Touched)
+                .build()
                 .unwrap(),
                 Err(_) => Plan::unverified(&identity, &geometry, &wanted).unwrap(),
             };

@@ -59,7 +59,7 @@ async fn rig(uri: &str, model: Arc<ProtectionSwitch>, agent: Arc<dyn SnmpAgent>)
     let all: Vec<String> = registry
         .drivers()
         .flat_map(|d| d.info().assumptions)
-        .map(|a| a.id.to_owned())
+        .map(|a| a.id.to_string())
         .collect();
     let context = OpenContext::new()
         .with_memory("device", Endpoint::Snmp(agent))

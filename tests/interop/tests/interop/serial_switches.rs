@@ -16,7 +16,7 @@ use qkd_emulators::{
 };
 use qkd_hal::{DeviceMisbehaved, Effect, ErrorKind, Identity, reading::Quality};
 use qkd_interop::scaled;
-use qkd_switch_hal::{CrossConnect, CrossConnects, Geometry, OpticalSwitch, Plan, Scope};
+use qkd_switch_hal::{CrossConnect, CrossConnects, Geometry, OpticalSwitch, Plan};
 use rand::{RngExt, SeedableRng, seq::IndexedRandom};
 use rand_chacha::ChaCha8Rng;
 use std::{sync::Arc, time::Duration};
@@ -162,15 +162,8 @@ fn other(dice: &mut ChaCha8Rng, geometry: &Geometry, present: &CrossConnects) ->
 }
 
 async fn plan(switch: &dyn OpticalSwitch, wanted: &CrossConnects) -> Plan {
-    let present = switch.connections().await.unwrap().value;
-    Plan::new(
-        &switch.identity().await.unwrap(),
-        &switch.switch_capabilities().geometry,
-        &present,
-        wanted,
-        &Scope::Touched,
-    )
-    .unwrap()
+    let _present = switch.connections().await.unwrap().value;
+    switch.plan().to(wanted.clone()).build().await.unwrap()
 }
 
 #[tokio::test(start_paused = true)]

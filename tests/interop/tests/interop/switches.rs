@@ -15,7 +15,8 @@ use qkd_emulators::{
 use qkd_hal::{DeviceMisbehaved, Effect, ErrorKind, Identity, TransportFault, reading::Quality};
 use qkd_interop::scaled;
 use qkd_switch_hal::{
-    CrossConnect, CrossConnects, Geometry, OpticalSwitch, Plan, Port, PortState, PowerMeter, Scope,
+    CrossConnect, CrossConnects, Geometry, OpticalSwitch, Plan, Port, PortState, PowerMeter,
+    SwitchState,
 };
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -91,14 +92,7 @@ async fn plan(switch: &dyn OpticalSwitch, connect: &[CrossConnect], disconnect: 
     let wanted = present
         .with_changes(&geometry, disconnect, connect)
         .unwrap();
-    Plan::new(
-        &switch.identity().await.unwrap(),
-        &geometry,
-        &present,
-        &wanted,
-        &Scope::Touched,
-    )
-    .unwrap()
+    switch.plan().to(wanted.clone()).build().await.unwrap()
 }
 
 #[tokio::test(start_paused = true)]
@@ -264,13 +258,14 @@ async fn a_plan_for_another_device_is_refused() {
     let other = Identity::new("Polatis")
         .with_model("N-OST-8x8-LA1-DMHNS")
         .with_serial("000001");
-    let plan = Plan::new(
-        &other,
-        &MATRIX,
-        &CrossConnects::dark(),
-        &"1-9".parse().unwrap(),
-        &Scope::Touched,
-    )
+    let plan = SwitchState {
+        device: other.clone(),
+        geometry: MATRIX,
+        connections: CrossConnects::dark(),
+    }
+    .plan()
+    .to("1-9".parse().unwrap())
+    .build()
     .unwrap();
     let error = rig.driven.apply(&plan).await.unwrap_err();
     assert_eq!(
@@ -448,13 +443,14 @@ async fn another_switch_after_a_reconnect_closes_the_handle() {
     assert_eq!(
         rig.driven
             .apply(
-                &Plan::new(
-                    &rig.model.base().identity(),
-                    &MATRIX,
-                    &CrossConnects::dark(),
-                    &"1-9".parse().unwrap(),
-                    &Scope::Touched
-                )
+                &SwitchState {
+                    device: rig.model.base().identity(),
+                    geometry: MATRIX,
+                    connections: CrossConnects::dark()
+                }
+                .plan()
+                .to("1-9".parse().unwrap())
+                .build()
                 .unwrap()
             )
             .await

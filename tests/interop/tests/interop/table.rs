@@ -254,7 +254,7 @@ fn every_driver_reports_the_truth_about_itself() {
         }
         for a in i.assumptions {
             assert!(a.id.starts_with(&format!("{name}.")), "{}", a.id);
-            assert!(ids.insert(a.id), "{} is listed twice", a.id);
+            assert!(ids.insert(&*a.id), "{} is listed twice", a.id);
             assert!(
                 !a.source.is_empty() && !a.disproof.is_empty() && !a.statement.is_empty(),
                 "{}",

@@ -17,7 +17,7 @@ use qkd_hal::{
 use qkd_interop::scaled;
 use qkd_switch_hal::{
     AlarmLevels, Attenuation, Attenuator, CrossConnect, CrossConnects, Geometry, MonitorSetting,
-    MonitorStatus, OpticalSwitch, Plan, Port, PowerMeter, Scope,
+    MonitorStatus, OpticalSwitch, Plan, Port, PowerMeter, SwitchState,
     protection::{
         ExternalCommand, GroupId, Protection, ProtectionSetting, ProtectionStatus, SelectionMode,
     },
@@ -196,14 +196,7 @@ impl Rig {
         let wanted = present
             .with_changes(&geometry, disconnect, connect)
             .unwrap();
-        Plan::new(
-            &switch.identity().await.unwrap(),
-            &geometry,
-            &present,
-            &wanted,
-            &Scope::Touched,
-        )
-        .unwrap()
+        switch.plan().to(wanted.clone()).build().await.unwrap()
     }
 
     /// All three and the model show the same.
@@ -363,13 +356,14 @@ impl Rig {
     async fn wrong_calls(&mut self) {
         self.model.remove(&[3, 4, 20, 21]).unwrap();
         let stale = self.plan(SCPI, &[CrossConnect::new(3, 20)], &[]).await;
-        let other = Plan::new(
-            &Identity::new("another"),
-            &Geometry::matrix(N, N),
-            &CrossConnects::dark(),
-            &"1-17".parse().unwrap(),
-            &Scope::Touched,
-        )
+        let other = SwitchState {
+            device: Identity::new("another"),
+            geometry: Geometry::matrix(N, N),
+            connections: CrossConnects::dark(),
+        }
+        .plan()
+        .to("1-17".parse().unwrap())
+        .build()
         .unwrap();
         // An operator is faster.
         self.model.add(&[(3, 21), (4, 20)]).unwrap();

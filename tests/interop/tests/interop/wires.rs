@@ -9,7 +9,7 @@ use qkd_emulators::{
     wire::usb::Chapter9,
 };
 use qkd_hal::{DeviceMisbehaved, ErrorKind, TransportFault};
-use qkd_switch_hal::{CrossConnect, Plan, Scope};
+use qkd_switch_hal::{CrossConnect, Plan, SwitchState};
 use std::sync::Arc;
 
 async fn open(uri: &str) -> qkd_hal::Result<qkd_driver_kit::OpenedDevice> {
@@ -44,14 +44,7 @@ async fn a_polatis_on_two_wires_is_one_switch() {
             &[CrossConnect::new(1, 17), CrossConnect::new(2, 30)],
         )
         .unwrap();
-    let plan = Plan::new(
-        &tcp.identity().await.unwrap(),
-        &geometry,
-        &present,
-        &wanted,
-        &Scope::Touched,
-    )
-    .unwrap();
+    let plan = tcp.plan().to(wanted.clone()).build().await.unwrap();
     tcp.apply(&plan).await.unwrap();
     assert_eq!(serial.connections().await.unwrap().value, wanted);
     assert_eq!(
@@ -111,15 +104,16 @@ async fn an_agiltron_on_its_line() {
             .identity()
             .await
             .unwrap_or_else(|_| qkd_hal::Identity::new("Agiltron"));
-        let wanted = "common-3".parse().unwrap();
+        let wanted: qkd_switch_hal::CrossConnects = "common-3".parse().unwrap();
         let plan = if name == "agiltron-ff" {
-            Plan::new(
-                &identity,
-                &geometry,
-                &switch.connections().await.unwrap().value,
-                &wanted,
-                &Scope::Touched,
-            )
+            SwitchState {
+                device: identity.clone(),
+                geometry: geometry,
+                connections: switch.connections().await.unwrap().value,
+            }
+            .plan()
+            .to(wanted.clone())
+            .build()
             .unwrap()
         } else {
             Plan::unverified(&identity, &geometry, &wanted).unwrap()

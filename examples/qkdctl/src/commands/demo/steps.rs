@@ -14,7 +14,7 @@ use qkd_hal::{
     units::Bits,
 };
 use qkd_switch_hal::{
-    CrossConnect, CrossConnects, OpticalSwitch, Plan, Port, Scope,
+    CrossConnect, CrossConnects, OpticalSwitch, Plan, Port,
     protection::{ExternalCommand, ProtectionSetting, SelectionMode},
 };
 use std::{
@@ -131,13 +131,7 @@ async fn plan(
     let geometry = switch.switch_capabilities().geometry;
     let present = switch.connections().await?.value;
     let wanted = present.with_changes(&geometry, disconnect, connect)?;
-    Plan::new(
-        &switch.identity().await?,
-        &geometry,
-        &present,
-        &wanted,
-        &Scope::Touched,
-    )
+    switch.plan().to(wanted.clone()).build().await
 }
 
 async fn switching(testbed: &Testbed, story: &mut DemoLog) -> Result<()> {
@@ -392,7 +386,7 @@ async fn rolling(testbed: &Testbed, story: &mut DemoLog) -> Result<()> {
                 break;
             };
             let gap = rolled.near.outage().map_or_else(String::new, |g| {
-                format!(", traffic was down for {:.2} s", g.value)
+                format!(", traffic was down for {:.2} s", g.value.as_secs_f64())
             });
             story.check(
                 rolled.near.is_confirmed(),

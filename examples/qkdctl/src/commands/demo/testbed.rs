@@ -98,7 +98,7 @@ impl Testbed {
         let assumptions: Vec<String> = registry
             .drivers()
             .flat_map(|d| d.info().assumptions)
-            .map(|a| a.id.to_owned())
+            .map(|a| a.id.to_string())
             .collect();
         story.log(format!(
             "accepted for these emulators, by name: {} assumptions; a real device \
@@ -179,7 +179,7 @@ impl Testbed {
             .info()
             .assumptions
             .iter()
-            .map(|a| a.id.to_owned())
+            .map(|a| a.id.to_string())
             .collect())
     }
 

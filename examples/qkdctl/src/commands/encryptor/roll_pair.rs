@@ -424,7 +424,7 @@ impl RollDocument<'_> {
     fn set_rolled(&mut self, rolled: RollReport) {
         let both = [&rolled.near, &rolled.far];
         let measured = both.iter().filter_map(|c| c.outage()).map(|gap| gap.value);
-        self.outage_ms = measured.reduce(f64::max).map(|seconds| seconds * 1000.0);
+        self.outage_ms = measured.max().map(|outage| outage.as_secs_f64() * 1000.0);
         self.key_id = Some(rolled.key_id);
         self.retired = rolled.retired;
         self.near.confirmation = Some(rolled.near);

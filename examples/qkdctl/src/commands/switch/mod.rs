@@ -22,7 +22,7 @@ use qkd_hal::{
 };
 use qkd_switch_hal::{
     CrossConnects, Geometry, OpticalSwitch, Plan, Port, PortStatus, PowerFailureBehaviour,
-    Readback, Scope, SwitchCapabilities, protection::ProtectionStatus,
+    Readback, Scope, SwitchCapabilities, SwitchState, protection::ProtectionStatus,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -219,7 +219,15 @@ async fn planned(switch: &dyn OpticalSwitch, change: &Change) -> Result<Plan> {
         Err(e) => return Err(e),
     };
     let wanted = present.with_changes(&geometry, &change.disconnect, &change.connect)?;
-    Plan::new(&identity, &geometry, &present, &wanted, &scope)
+    SwitchState {
+        device: identity.clone(),
+        geometry: geometry,
+        connections: present.clone(),
+    }
+    .plan()
+    .to(wanted.clone())
+    .scope(scope.clone())
+    .build()
 }
 
 fn describe(plan: &Plan) -> String {
@@ -395,12 +403,13 @@ async fn restore(
         saved.connections.join(",").parse()?
     };
     let present = switch.connections().await?;
-    let plan = Plan::new(
-        &identity,
-        &switch.switch_capabilities().geometry,
-        &present.value,
-        &wanted,
-        &Scope::Touched,
-    )?;
+    let plan = SwitchState {
+        device: identity.clone(),
+        geometry: switch.switch_capabilities().geometry,
+        connections: present.value.clone(),
+    }
+    .plan()
+    .to(wanted.clone())
+    .build()?;
     carry_out(session, output, "switch/restore", &device, &plan, yes).await
 }

@@ -13,7 +13,7 @@ use qkd_emulators::{
     wire::{ByteService, Reply, Session},
 };
 use qkd_hal::Identity;
-use qkd_switch_hal::{Geometry, OpticalSwitch, Plan, Port, Scope};
+use qkd_switch_hal::{Geometry, OpticalSwitch, Plan, Port};
 use std::{
     collections::BTreeSet,
     sync::{Arc, Mutex, PoisonError},
@@ -129,16 +129,10 @@ impl Drop for Bench {
 
 async fn to(switch: &dyn OpticalSwitch, model: &str, channel: u32) -> qkd_hal::Result<()> {
     let geometry = switch.switch_capabilities().geometry;
-    let wanted = format!("common-{channel}").parse()?;
+    let wanted: qkd_switch_hal::CrossConnects = format!("common-{channel}").parse()?;
     let identity = switch.identity().await?;
     let plan = if model == "ff" {
-        Plan::new(
-            &identity,
-            &geometry,
-            &switch.connections().await?.value,
-            &wanted,
-            &Scope::Touched,
-        )?
+        switch.plan().to(wanted).build().await?
     } else {
         Plan::unverified(&identity, &geometry, &wanted)?
     };

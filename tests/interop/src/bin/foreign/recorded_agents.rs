@@ -154,7 +154,7 @@ async fn open(uri: &str, credentials: Credentials) -> qkd_hal::Result<OpenedDevi
     let assumptions = qkd_hardware::registry()
         .drivers()
         .flat_map(|d| d.info().assumptions)
-        .map(|a| a.id.to_owned())
+        .map(|a| a.id.to_string())
         .collect::<Vec<_>>();
     let context = OpenContext::new()
         .with_credentials(credentials)
