@@ -48,6 +48,14 @@ pub struct Call<'a> {
     pub request: &'a Request<'a>,
 }
 
+impl<'a> Call<'a> {
+    /// The call of `request` at `device`.
+    #[must_use]
+    pub fn new(device: &'a Descriptor, request: &'a Request<'a>) -> Self {
+        Self { device, request }
+    }
+}
+
 /// How a call ended.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]

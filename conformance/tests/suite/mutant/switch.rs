@@ -7,7 +7,8 @@ use qkd_hal::{
     reading::{Measured, Quality},
 };
 use qkd_switch_hal::{
-    ApplyReport, CrossConnect, CrossConnects, OpticalSwitch, Plan, Port, PortState, PortStatus, Step, SwitchCapabilities, SwitchState,
+    ApplyReport, CrossConnect, CrossConnects, OpticalSwitch, Plan, Port, PortState, PortStatus,
+    Step, SwitchCapabilities, SwitchState,
 };
 use std::{sync::Arc, time::Duration};
 
