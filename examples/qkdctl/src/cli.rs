@@ -7,6 +7,7 @@ use crate::{
     output::Output,
 };
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use qkd_layers::Rate;
 use qkd_switch_hal::{CrossConnect, Port, protection::ProtectionSetting};
 use std::{ffi::OsString, path::PathBuf, time::SystemTime};
 
@@ -75,6 +76,10 @@ pub(crate) struct Global {
     /// Record the exchanges of the links, without secrets, in this file.
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) transcript: Option<PathBuf>,
+    /// Limits the requests to each device, such as 5/s or 30/min. A request is one call, which may
+    /// need several exchanges.
+    #[arg(long, global = true, value_name = "RATE")]
+    pub(crate) rate: Option<Rate>,
     /// Accepts an assumption by id for this call; may be repeated.
     #[arg(long, global = true, value_name = "ID")]
     pub(crate) assume: Vec<String>,
@@ -361,6 +366,12 @@ pub(crate) struct Change {
     pub(crate) ports: Vec<Port>,
 }
 
+const APPLY_HELP: &str = "\
+Examples:
+  qkdctl switch apply polatis+tcp://192.0.2.7 --connect 1-17 --disconnect 3 --yes
+  qkdctl switch plan sw1 --connect 1-17 --out p.json
+  qkdctl switch apply --plan p.json --yes";
+
 const ATTENUATE_HELP: &str = "\
 Examples:
   qkdctl switch attenuate sw1 17
@@ -388,17 +399,21 @@ pub(crate) enum SwitchSubcommand {
         device: String,
         #[command(flatten)]
         change: Change,
+        /// Writes the plan into this new file, for review and for `switch apply --plan`.
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
     },
     /// Carries out a change. A dry run unless --yes.
-    #[command(
-        after_help = "Example:\n  qkdctl switch apply polatis+tcp://192.0.2.7 --connect 1-17 \
-            --disconnect 3 --yes"
-    )]
+    #[command(after_help = APPLY_HELP)]
     Apply {
-        #[arg(help = DEVICE_HELP)]
-        device: String,
+        #[arg(help = DEVICE_HELP, required_unless_present = "plan")]
+        device: Option<String>,
         #[command(flatten)]
         change: Change,
+        /// Applies the plan of this file, which `switch plan --out` wrote. It is refused if the
+        /// switch has changed since. Without DEVICE, the device is that of the file.
+        #[arg(long, value_name = "FILE", conflicts_with_all = ["connect", "disconnect", "ports"])]
+        plan: Option<PathBuf>,
         /// Only if the plan has this digest, as `plan` showed it.
         #[arg(long, value_name = "HEX")]
         digest: Option<String>,

@@ -14,7 +14,8 @@ use qkd_driver_kit::{
     transcript::Transcript,
 };
 use qkd_hal::{DeviceUri, Error, Result};
-use std::path::PathBuf;
+use qkd_layers::RateLimit;
+use std::{path::PathBuf, sync::Arc};
 
 /// Common state of all commands.
 pub(crate) struct Session {
@@ -71,6 +72,10 @@ impl Session {
             None => Inventory::default(),
         };
         let registry = qkd_hardware::registry();
+        let registry = match global.rate {
+            Some(rate) => registry.with_layer(Arc::new(RateLimit::new(rate))),
+            None => registry,
+        };
         let known: Vec<&str> = registry
             .drivers()
             .flat_map(|d| d.info().assumptions)

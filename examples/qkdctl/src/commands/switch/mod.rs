@@ -2,6 +2,7 @@
 
 mod diagram;
 pub(crate) mod optics;
+mod plan_file;
 mod protect;
 
 use super::{
@@ -35,23 +36,54 @@ pub(crate) async fn run(
 ) -> Result<u8> {
     match command {
         SwitchSubcommand::Show { device, ports } => show(session, output, &device, &ports).await,
-        SwitchSubcommand::Plan { device, change } => {
+        SwitchSubcommand::Plan {
+            device,
+            change,
+            out,
+        } => {
             let device = session.open(&device, LockMode::Shared).await?;
             let switch = device.opened.switch()?;
             let plan = planned(&*switch, &change).await?;
+            if let Some(file) = &out {
+                plan_file::write(file, &device.uri, &plan)?;
+            }
             let report = json!({"device": device.uri, "plan": plan});
-            output::print(output, "switch/plan", &report, || describe(&plan))?;
+            output::print(output, "switch/plan", &report, || {
+                let written = out.as_ref().map_or_else(String::new, |file| {
+                    let file = file.display();
+                    format!("written to {file}; to apply it: qkdctl switch apply --plan {file}\n")
+                });
+                describe(&plan) + &written
+            })?;
             Ok(0)
         }
         SwitchSubcommand::Apply {
             device,
             change,
+            plan,
             digest,
             yes,
         } => {
-            let device = session.open_for(&device, yes).await?;
+            let from_file = plan.as_deref().map(plan_file::read).transpose()?;
+            let named = device.as_deref();
+            let device = match (named, &from_file) {
+                (Some(device), _) => device,
+                (None, Some(file)) => &file.device,
+                (None, None) => {
+                    return Err(Error::invalid(
+                        "no device was given; name one, or a file with --plan",
+                    ));
+                }
+            };
+            let device = session.open_for(device, yes).await?;
             let switch = device.opened.switch()?;
-            let plan = planned(&*switch, &change).await?;
+            let plan = match from_file {
+                Some(file) => {
+                    plan_file::check(&*switch, &file.plan).await?;
+                    file.plan.into_owned()
+                }
+                None => planned(&*switch, &change).await?,
+            };
             if let Some(wanted) = digest
                 && !wanted.eq_ignore_ascii_case(&hex::encode(plan.digest()))
             {
@@ -218,16 +250,17 @@ async fn planned(switch: &dyn OpticalSwitch, change: &Change) -> Result<Plan> {
         Ok(now) => now.value,
         Err(e) => return Err(e),
     };
-    let wanted = present.with_changes(&geometry, &change.disconnect, &change.connect)?;
-    SwitchState {
-        device: identity.clone(),
-        geometry: geometry,
-        connections: present.clone(),
-    }
-    .plan()
-    .to(wanted.clone())
-    .scope(scope.clone())
-    .build()
+    let state = SwitchState {
+        device: identity,
+        geometry,
+        connections: present,
+    };
+    state
+        .plan()
+        .disconnect_all(change.disconnect.iter().copied())
+        .connect_all(change.connect.iter().copied())
+        .scope(scope)
+        .build()
 }
 
 fn describe(plan: &Plan) -> String {
@@ -402,14 +435,6 @@ async fn restore(
     } else {
         saved.connections.join(",").parse()?
     };
-    let present = switch.connections().await?;
-    let plan = SwitchState {
-        device: identity.clone(),
-        geometry: switch.switch_capabilities().geometry,
-        connections: present.value.clone(),
-    }
-    .plan()
-    .to(wanted.clone())
-    .build()?;
+    let plan = switch.plan().to(wanted).build().await?;
     carry_out(session, output, "switch/restore", &device, &plan, yes).await
 }
