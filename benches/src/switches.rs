@@ -130,7 +130,7 @@ fn plans(n: u32) {
             let begun = Instant::now();
             let plan = SwitchState {
                 device: device.clone(),
-                geometry: geometry,
+                geometry,
                 connections: present.clone(),
             }
             .plan()
@@ -165,7 +165,7 @@ async fn programme(switch: &dyn OpticalSwitch, n: u32) -> Vec<Duration> {
         let wanted = changed(&mut dice, &present);
         let plan = SwitchState {
             device: identity.clone(),
-            geometry: geometry,
+            geometry,
             connections: present.clone(),
         }
         .plan()

@@ -462,7 +462,7 @@ async fn another(b: &CaseContext) -> CaseOutcome {
             let present = paths(b, &*switch).await?;
             SwitchState {
                 device: other.clone(),
-                geometry: geometry,
+                geometry,
                 connections: present.clone(),
             }
             .plan()
@@ -474,7 +474,7 @@ async fn another(b: &CaseContext) -> CaseOutcome {
                 std::iter::once(CrossConnect::new(1, ingress + 1)).collect::<Result<_, _>>()?;
             SwitchState {
                 device: other.clone(),
-                geometry: geometry,
+                geometry,
                 connections: CrossConnects::dark(),
             }
             .plan()

@@ -15,7 +15,7 @@ use qkd_hal::{
     units::DecibelMilliwatts,
 };
 use qkd_switch_hal::{
-    Port, SwitchState,
+    Port,
     protection::{ExternalCommand, SelectionMode, SettingKind, SwitchRequest},
 };
 use std::{sync::Arc, time::Duration};
@@ -355,16 +355,8 @@ async fn a_crossbar_switches_in_manual_mode_and_shows_no_cross_connects_of_both(
     let (switch, protection) = (opened.switch().unwrap(), opened.protection().unwrap());
     let present = switch.connections().await.unwrap().value;
     assert_eq!(present.to_string(), "1-3,2-4");
-    let who = switch.identity().await.unwrap();
-    let cross = SwitchState {
-        device: who.clone(),
-        geometry: switch.switch_capabilities().geometry,
-        connections: present.clone(),
-    }
-    .plan()
-    .to("1-4,2-3".parse().unwrap())
-    .build()
-    .unwrap();
+    let wanted = "1-4,2-3".parse().unwrap();
+    let cross = switch.plan().to(wanted).build().await.unwrap();
     let error = switch.apply(&cross).await.unwrap_err();
     assert_eq!(
         (error.kind(), error.effect()),

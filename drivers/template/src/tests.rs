@@ -5,7 +5,6 @@ use qkd_driver_kit::{
     OpenContext, OpenedDevice, Registry, context::Endpoint, link::memory::MemoryConnector,
 };
 use qkd_hal::{DeviceMisbehaved, ErrorKind};
-use qkd_switch_hal::SwitchState;
 use std::{
     collections::VecDeque,
     sync::{Arc, Mutex},
@@ -54,17 +53,8 @@ async fn open() -> (OpenedDevice, PeerFaults) {
 async fn it_moves_and_verifies() {
     let (opened, _) = open().await;
     let switch = opened.switch().unwrap();
-    let present = switch.connections().await.unwrap().value;
-    let who = switch.identity().await.unwrap();
-    let plan = SwitchState {
-        device: who.clone(),
-        geometry: switch.switch_capabilities().geometry,
-        connections: present.clone(),
-    }
-    .plan()
-    .to("common-3".parse().unwrap())
-    .build()
-    .unwrap();
+    let wanted = "common-3".parse().unwrap();
+    let plan = switch.plan().to(wanted).build().await.unwrap();
     assert!(switch.apply(&plan).await.unwrap().verified);
     assert_eq!(
         switch.connections().await.unwrap().value.to_string(),

@@ -207,8 +207,7 @@ mod tests {
         let expected: Vec<_> = (0..6)
             .map(|n| (n, Duration::from_millis(200 * n)))
             .collect();
-        let order = order.lock().unwrap();
-        for ((n, at), (expected, due)) in order.iter().zip(&expected) {
+        for ((n, at), (expected, due)) in order.lock().unwrap().iter().zip(&expected) {
             assert_eq!(n, expected);
             assert!(
                 *at >= *due && *at < *due + Duration::from_millis(20),

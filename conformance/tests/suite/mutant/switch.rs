@@ -28,7 +28,7 @@ impl Broken {
             .apply(
                 &SwitchState {
                     device: plan.device().clone(),
-                    geometry: geometry,
+                    geometry,
                     connections: present.clone(),
                 }
                 .plan()
@@ -159,7 +159,7 @@ impl OpticalSwitch for Broken {
                         .apply(
                             &SwitchState {
                                 device: plan.device().clone(),
-                                geometry: geometry,
+                                geometry,
                                 connections: now.clone(),
                             }
                             .plan()

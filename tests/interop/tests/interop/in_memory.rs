@@ -14,7 +14,7 @@ use qkd_hal::{
     qkd::{KeyRequest, ModuleState},
 };
 use qkd_switch_hal::{
-    CrossConnect, CrossConnects, Geometry, Plan, Port, SwitchState,
+    CrossConnect, CrossConnects, Geometry, Plan, Port,
     protection::{ExternalCommand, ProtectionSetting, SelectionMode},
 };
 use std::time::Duration;
@@ -199,15 +199,7 @@ async fn change(opened: &OpenedDevice, step: usize) -> Option<&'static str> {
                         ),
                     };
                     let wanted = present.value.with_changes(&geometry, &[], &[to]).unwrap();
-                    SwitchState {
-                        device: identity.clone(),
-                        geometry: geometry,
-                        connections: present.value.clone(),
-                    }
-                    .plan()
-                    .to(wanted.clone())
-                    .build()
-                    .unwrap()
+                    switch.plan().to(wanted).build().await.unwrap()
                 }
                 Err(_) => Plan::unverified(
                     &identity,

@@ -28,7 +28,7 @@ use qkd_emulators::{
     wire::{Reply, Session},
 };
 use qkd_hal::{ErrorKind, Identity, event::EventHub, reading::Quality};
-use qkd_switch_hal::{CrossConnects, Geometry, OpticalSwitch, Plan, PortState, SwitchState};
+use qkd_switch_hal::{CrossConnects, Geometry, OpticalSwitch, Plan, PortState};
 use std::{
     sync::{Arc, Mutex},
     time::Duration,
@@ -435,16 +435,7 @@ async fn on_real_lines_each_probe_recognises_only_its_own_device() {
             .unwrap();
             let identity = switch.identity().await.unwrap();
             let plan = match switch.connections().await {
-                Ok(now) => SwitchState {
-                    device: identity.clone(),
-                    geometry: geometry,
-                    connections: now.value.clone(),
-                }
-                .plan()
-                .to(wanted.clone())
-                .scope(qkd_switch_hal::Scope::Touched)
-                .build()
-                .unwrap(),
+                Ok(_) => switch.plan().to(wanted.clone()).build().await.unwrap(),
                 Err(_) => Plan::unverified(&identity, &geometry, &wanted).unwrap(),
             };
             switch.apply(&plan).await.unwrap();

@@ -9,7 +9,7 @@ use qkd_emulators::{
     wire::usb::Chapter9,
 };
 use qkd_hal::{DeviceMisbehaved, ErrorKind, TransportFault};
-use qkd_switch_hal::{CrossConnect, Plan, SwitchState};
+use qkd_switch_hal::{CrossConnect, Plan};
 use std::sync::Arc;
 
 async fn open(uri: &str) -> qkd_hal::Result<qkd_driver_kit::OpenedDevice> {
@@ -106,15 +106,7 @@ async fn an_agiltron_on_its_line() {
             .unwrap_or_else(|_| qkd_hal::Identity::new("Agiltron"));
         let wanted: qkd_switch_hal::CrossConnects = "common-3".parse().unwrap();
         let plan = if name == "agiltron-ff" {
-            SwitchState {
-                device: identity.clone(),
-                geometry: geometry,
-                connections: switch.connections().await.unwrap().value,
-            }
-            .plan()
-            .to(wanted.clone())
-            .build()
-            .unwrap()
+            switch.plan().to(wanted.clone()).build().await.unwrap()
         } else {
             Plan::unverified(&identity, &geometry, &wanted).unwrap()
         };
