@@ -57,7 +57,7 @@ pub use declarations::Declarations;
 pub use device::{Descriptor, Device, DeviceKind, Health, Identity, Maturity};
 pub use encryptor::Encryptor;
 pub use error::{DeviceMisbehaved, Effect, Error, ErrorKind, Result, TransportFault};
-pub use event::{Event, EventKind, EventStream};
+pub use event::{Event, EventKind, EventStream, StreamItem};
 pub use key::{Key, KeyId};
 pub use layer::Layer;
 pub use qkd::QkdModule;

@@ -4,6 +4,8 @@ use qkd_hardware::{
 };
 
 pub mod controller;
+pub mod counting;
+pub mod proxy;
 
 static ACME: DriverInfo = DriverInfo {
     name: "acme",

@@ -53,7 +53,7 @@ impl Output {
 }
 
 /// The version of the schemas in `docs/schemas`.
-const SCHEMA_VERSION: u32 = 1;
+const SCHEMA_VERSION: u32 = 2;
 
 /// A JSON document, which names its schema.
 #[derive(Serialize)]

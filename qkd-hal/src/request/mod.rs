@@ -56,12 +56,7 @@ use std::borrow::Cow;
 /// Each variant has the name of its [`Operation`]. Arguments are borrowed when a handle makes the
 /// request, and owned after it was deserialised.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(
-    rename_all = "kebab-case",
-    tag = "operation",
-    content = "arguments",
-    bound(deserialize = "'de: 'a")
-)]
+#[serde(rename_all = "kebab-case", tag = "operation", content = "arguments")]
 #[allow(
     missing_docs,
     reason = "each argument has the name that it has in the method"

@@ -77,6 +77,8 @@ fn dependencies_between_crates_point_one_way() {
             "qkd-hardware" => {
                 &|d| matches!(d, "qkd-hal" | "qkd-switch-hal" | "qkd-driver-kit") || is_driver(d)
             }
+            // A layer knows devices through the contract alone.
+            "qkd-layers" => &|d| d == "qkd-hal",
             "qkd-northbound-etsi014" => &|d| matches!(d, "qkd-hal" | "qkd-switch-hal"),
             // An emulator never shares a codec with its driver, so that the two can disagree.
             "qkd-emulators" => &|d| {

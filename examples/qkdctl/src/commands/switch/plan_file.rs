@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use std::{borrow::Cow, fs::File, io::Read, path::Path};
 
 /// Schema of the file: that of the JSON output of `switch plan`.
-const SCHEMA: &str = "qkdctl/switch/plan/1";
+const SCHEMA: &str = "qkdctl/switch/plan/2";
 /// The longest file that is read, in bytes. A plan of a 576×576 matrix has some 100 kB.
 const LONGEST: u64 = 16 << 20;
 
