@@ -17,7 +17,7 @@ fn file_of(document: &Value) -> String {
     let schema = document["schema"].as_str().unwrap_or_default();
     let command = schema
         .strip_prefix("qkdctl/")
-        .and_then(|rest| rest.strip_suffix("/1"))
+        .and_then(|rest| rest.strip_suffix("/2"))
         .unwrap_or_else(|| panic!("no schema of this program: {document:#}"));
     format!("{}.json", command.replace('/', "-"))
 }
@@ -243,7 +243,7 @@ fn shapes_are_the_same_in_every_command() {
     let power = &shown["ports"][16]["power_dbm"];
     let at = power["at"].as_str().unwrap();
     assert!(
-        at.len() == "2026-01-31T12:00:00.000Z".len() && at.ends_with('Z'),
+        at.len() == "2026-01-31T12:00:00.000000000Z".len() && at.ends_with('Z'),
         "{power:#}"
     );
 }
