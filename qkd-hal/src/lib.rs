@@ -48,6 +48,8 @@ pub mod reading;
 pub mod request;
 mod serial;
 pub mod text;
+#[cfg(test)]
+mod travel;
 pub mod units;
 pub mod uri;
 

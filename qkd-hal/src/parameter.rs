@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use std::{borrow::Cow, fmt};
 
 /// Words of a [`ParameterType::Choice`].
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Words {
     /// As a driver declares them.
@@ -24,6 +24,12 @@ impl Words {
         };
         let received = received.iter().map(String::as_str);
         declared.iter().copied().chain(received)
+    }
+}
+
+impl fmt::Debug for Words {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.iter()).finish()
     }
 }
 

@@ -15,7 +15,8 @@ use sha2::{Digest, Sha256};
 use std::{collections::BTreeSet, fmt};
 
 /// Ports that a plan may change.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Scope {
     /// Just those that the change needs.
