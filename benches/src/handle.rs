@@ -14,11 +14,13 @@ use qkd_driver_kit::{
     },
 };
 use qkd_hal::{
-    Capabilities, Descriptor, Device, EventStream, Health, Identity, Maturity, Operation, Result,
+    Capabilities, Descriptor, Device, EventStream, Health, Identity, Key, Layer, Maturity,
+    Operation, Request, Result,
     checked::{CallGuard, Checked},
     event::EventHub,
+    optics::{Geometry, SwitchState},
 };
-use std::{hint::black_box, sync::Arc, time::Duration};
+use std::{borrow::Cow, hint::black_box, sync::Arc, time::Duration};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// A device whose call costs next to nothing.
@@ -46,16 +48,48 @@ impl Device for Nothing {
     }
 }
 
+/// What is around the device.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Around {
+    Nothing,
+    Check,
+    /// The check, and a layer that does nothing.
+    CheckAndLayer,
+}
+
+/// A layer that does nothing.
+struct EmptyLayer;
+
+impl Layer for EmptyLayer {}
+
 pub(crate) fn run(scale: u32) {
-    let cost = |checked| per_round(9, 1_000_000 / scale, handle_calls(checked));
-    let (bare, with) = (cost(false), cost(true));
+    let cost = |around| per_round(9, 1_000_000 / scale, handle_calls(around));
+    let (bare, checked) = (cost(Around::Nothing), cost(Around::Check));
+    let layered = cost(Around::CheckAndLayer);
     row(
         "the checks around a handle",
-        &micros(with.saturating_sub(bare)),
+        &micros(checked.saturating_sub(bare)),
         &format!("{} without them", micros(bare)),
         None,
         "≤ 0.3 µs",
     );
+    row(
+        "one empty layer on a device",
+        &micros(layered.saturating_sub(checked)),
+        &format!("{} without it", micros(checked)),
+        None,
+        "≤ 0.1 µs",
+    );
+    for (what, request) in [("`stage`", stage()), ("`apply` of two steps", apply())] {
+        let trip = per_round(9, 100_000 / scale, serialised(request));
+        row(
+            &format!("a request to JSON and back: {what}"),
+            &micros(trip),
+            "-",
+            None,
+            "≤ 5 µs",
+        );
+    }
     let usb = per_round(9, 100_000 / scale, usb_calls());
     row(
         "a whole call over an in-memory link: USB control transfers (Quantis health)",
@@ -74,16 +108,53 @@ pub(crate) fn run(scale: u32) {
     );
 }
 
-/// Calls of a handle that does nothing, with the checks around it or without.
-pub(crate) fn handle_calls(checked: bool) -> impl FnMut(u32) {
+fn stage() -> Request<'static> {
+    let key = Key::new(
+        "6fa459ea-ee8a-4ca4-894e-db77e160355e"
+            .parse()
+            .expect("a key id"),
+        vec![7; 32].into(),
+    );
+    let channel = Cow::Owned("ca1".into());
+    let key = (&key).into();
+    Request::Stage { channel, key }.into_owned()
+}
+
+fn apply() -> Request<'static> {
+    let state = SwitchState {
+        device: Identity::new("Polatis").with_serial("002414"),
+        geometry: Geometry::matrix(16, 16),
+        connections: "1-17,2-18".parse().expect("a state"),
+    };
+    let plan = state.plan().connect(1, 19).disconnect(2).build();
+    let plan = Cow::Owned(plan.expect("a plan"));
+    Request::Apply { plan }
+}
+
+/// Round trips of a request through JSON. That of a plan computes its digest twice.
+fn serialised(request: Request<'static>) -> impl FnMut(u32) {
+    move |n| {
+        for _ in 0..n {
+            let json = serde_json::to_vec(black_box(&request)).expect("serialises");
+            let back: Request<'_> = serde_json::from_slice(&json).expect("deserialises");
+            black_box(back);
+        }
+    }
+}
+
+/// Calls of a handle that does nothing, with what is around it.
+pub(crate) fn handle_calls(around: Around) -> impl FnMut(u32) {
     let runtime = current_thread();
     let mut handle: Arc<dyn Device> = Arc::new(Nothing(
         Descriptor::new("n", "n+mem://n", Maturity::Emulated),
         Capabilities::none().with(&[Operation::Health]),
     ));
-    if checked {
-        let gate = Arc::new(CallGuard::new(handle.descriptor(), handle.capabilities()));
-        handle = Arc::new(Checked::new(handle, gate));
+    if around != Around::Nothing {
+        let guard = Arc::new(CallGuard::new(handle.descriptor(), handle.capabilities()));
+        if around == Around::CheckAndLayer {
+            guard.install(Arc::new(EmptyLayer));
+        }
+        handle = Arc::new(Checked::new(handle, guard));
     }
     move |n| {
         runtime.block_on(async {

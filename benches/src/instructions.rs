@@ -2,7 +2,8 @@
 //! only; the kernel's part is not in them.
 
 use crate::{
-    handle, keys, snmp,
+    handle::{self, Around},
+    keys, snmp,
     tool::{compile, row},
 };
 use qkd_driver_kit::link::snmp_udp::SnmpClientLibrary;
@@ -20,8 +21,9 @@ pub(crate) fn rounds(arguments: &[String]) {
     };
     let (n, port) = (n.parse().expect("a number"), port.parse().expect("a port"));
     match case.as_str() {
-        "bare" => handle::handle_calls(false)(n),
-        "checked" => handle::handle_calls(true)(n),
+        "bare" => handle::handle_calls(Around::Nothing)(n),
+        "checked" => handle::handle_calls(Around::Check)(n),
+        "layered" => handle::handle_calls(Around::CheckAndLayer)(n),
         "usb" => handle::usb_calls()(n),
         "line" => handle::line_exchanges()(n),
         "keys" => drop(keys::deliver_batches(n)),
@@ -91,6 +93,7 @@ pub(crate) fn run() {
         );
     }
     for (case, what) in [
+        ("layered", "the same with one empty layer"),
         (
             "usb",
             "a whole call over an in-memory USB link, emulator included",
