@@ -2,7 +2,7 @@
 
 use crate::{
     credentials::{CredentialEntry, Credentials},
-    driver::DriverInfo,
+    driver_info::DriverInfo,
     link::{
         bytes::{ByteLink, Connector},
         http::{HttpLink, HttpService},

@@ -13,7 +13,7 @@ pub use device::SrosMacsec;
 use async_trait::async_trait;
 use qkd_driver_kit::{
     Driver, DriverInfo, OpenContext, OpenedDevice,
-    driver::{Probe, Transport, Verification, VerificationScope},
+    driver_info::{Probe, Transport, Verification, VerificationScope},
 };
 use qkd_hal::{Assumption, DeviceKind, DeviceUri, Maturity, Operation, Result, event::EventHub};
 use std::sync::Arc;

@@ -11,7 +11,7 @@ use crate::{
     session::Session,
 };
 use qkd_driver_kit::{
-    driver::{DriverInfo, Probe},
+    driver_info::{DriverInfo, Probe},
     link::{
         Disclosure,
         bytes::{ByteLink, Connector, Exchange, Frame},

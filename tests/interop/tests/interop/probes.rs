@@ -4,7 +4,7 @@
 use qkd_driver_kit::{
     DriverInfo, OpenContext,
     context::Endpoint,
-    driver::Probe,
+    driver_info::Probe,
     link::{
         Disclosure,
         bytes::{ByteLink, Connector, Exchange, Frame},
