@@ -1,11 +1,13 @@
 #![doc = include_str!("docs.md")]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod aps_groups;
 mod device;
 mod encryptor;
 mod power;
 mod protection;
 pub mod proto;
+mod roll;
 #[cfg(test)]
 mod tests;
 
