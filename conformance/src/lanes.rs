@@ -125,7 +125,10 @@ async fn lane(bench: &CaseContext) -> Result<Lane<'_>, NotPassed> {
 mod tests {
     use super::*;
     use crate::session;
-    use qkd_emulators::profile::{self, Options, RunningEmulator};
+    use qkd_emulators::{
+        profile::{Options, RunningEmulator},
+        profiles,
+    };
     use std::collections::BTreeSet;
     use tokio::net::{TcpListener, TcpStream};
 
@@ -144,7 +147,7 @@ mod tests {
     }
 
     async fn polatis() -> RunningEmulator {
-        profile::start("polatis-16x16", &Options::default().seeded(1))
+        profiles::start("polatis-16x16", &Options::default().seeded(1))
             .await
             .unwrap()
     }

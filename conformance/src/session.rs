@@ -14,7 +14,10 @@ use crate::{
 use qkd_driver_kit::{
     OpenContext, Registry, credentials::Credentials, transcript::Record, transcript::Replay,
 };
-use qkd_emulators::profile::{self as emulators, Options, RunningEmulator};
+use qkd_emulators::{
+    profile::{Options, RunningEmulator},
+    profiles,
+};
 use qkd_hal::{
     Capabilities, Descriptor, DeviceUri, ErrorKind, Identity, Operation, Support,
     encryptor::EncryptorCapabilities, qkd::QkdCapabilities,
@@ -161,7 +164,7 @@ impl Session {
         let context = self.context(true);
         let (target, uris, context) = match self.dut.target_kind() {
             TargetKind::EmulatorInMemory => {
-                let emulator = emulators::in_memory(
+                let emulator = profiles::in_memory(
                     self.dut.emulator.as_deref().unwrap_or_default(),
                     &emulator_options(&self.dut),
                 )
@@ -404,7 +407,7 @@ impl Session {
 /// Starts the emulator of a file on its wire.
 async fn start(dut: &Dut) -> Result<RunningEmulator, String> {
     let profile = dut.emulator.as_deref().unwrap_or_default();
-    emulators::start(profile, &emulator_options(dut))
+    profiles::start(profile, &emulator_options(dut))
         .await
         .map_err(|e| e.to_string())
 }

@@ -1,7 +1,7 @@
 //! Cases for key delivery: unique keys, equal at both ends, each delivered once, and every loss
 //! reported.
 
-use super::{declarations::made_up_id, module};
+use super::{made_up::made_up_id, module};
 use crate::{
     case::{
         Case, CaseOutcome, NotPassed, Precondition, Waits, ensure, expect_error, fail,

@@ -1,8 +1,8 @@
 //! Cases for key rolls: staging, activation, confirmation, and interruptions between them.
 
 use super::{
-    declarations::synthetic_key,
     encryptor::{channel, open, size},
+    made_up::synthetic_key,
 };
 use crate::{
     case::{

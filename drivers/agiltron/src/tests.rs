@@ -3,8 +3,10 @@
 use crate::driver;
 use qkd_driver_kit::{
     OpenContext, OpenedDevice, Registry,
-    context::Endpoint,
-    link::{memory::MemoryConnector, scripted::plan},
+    link::{
+        memory::{Endpoint, MemoryConnector},
+        scripted::plan,
+    },
 };
 use qkd_hal::{
     DeviceMisbehaved, Effect, ErrorKind, Operation, Result, Support, TransportFault,

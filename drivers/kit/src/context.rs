@@ -5,11 +5,11 @@ use crate::{
     driver_info::DriverInfo,
     link::{
         bytes::{ByteLink, Connector},
-        http::{HttpLink, HttpService},
-        memory,
-        snmp::{SnmpLink, SnmpService},
+        http::HttpLink,
+        memory::{self, Endpoint},
+        snmp::SnmpLink,
         stream::{StreamLink, StreamOptions},
-        usb::{UsbLink, UsbService},
+        usb::UsbLink,
     },
     transcript::{Outcome, Record, Replay, Transcript},
     wrap::{
@@ -27,19 +27,6 @@ use std::{
 /// The transport whose addresses are names of in-memory endpoints ([`OpenContext::with_memory`]);
 /// every driver opens it.
 pub const MEMORY_TRANSPORT: &str = "mem";
-
-/// An in-memory endpoint, at the level of its link.
-#[derive(Clone)]
-pub enum Endpoint {
-    /// A byte stream.
-    Bytes(Arc<dyn Connector>),
-    /// An SNMP agent.
-    Snmp(Arc<dyn SnmpService>),
-    /// A USB device.
-    Usb(Arc<dyn UsbService>),
-    /// Requests, from a client of this name.
-    Http(Arc<dyn HttpService>, Option<String>),
-}
 
 /// Serial settings that the driver knows.
 #[derive(Debug, Clone, Copy)]

@@ -3,10 +3,9 @@
 use crate::driver;
 use qkd_driver_kit::{
     OpenContext, OpenedDevice, Registry,
-    context::Endpoint,
     link::{
         http::{HttpResponse, HttpService, Method},
-        memory::MemoryConnector,
+        memory::{Endpoint, MemoryConnector},
     },
 };
 use qkd_hal::{

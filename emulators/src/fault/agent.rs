@@ -1,6 +1,6 @@
 //! Faults of SNMP agents and networks that were observed in the field.
 
-use crate::server::snmp::Tlv;
+use crate::ber::Tlv;
 use qkd_driver_kit::link::snmp::Oid;
 
 /// A property of an emulated SNMP agent, for as long as the fault is active.

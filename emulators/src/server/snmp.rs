@@ -15,7 +15,6 @@
 //! - When the agent reboots, its socket is closed and opened again at the same address, with
 //!   engineBoots increased by one.
 
-mod ber;
 mod datagram_faults;
 mod handler;
 mod relay;
@@ -30,7 +29,6 @@ use async_snmp::{
     message::SecurityLevel,
     oid,
 };
-pub(crate) use ber::Tlv;
 use handler::Handler;
 use qkd_driver_kit::link::snmp::Value;
 use std::{

@@ -68,9 +68,9 @@ async fn a_driver_from_outside_opens_its_device_by_uri() {
 /// emulated device at an address, and distinguishes a defect from none.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_vendors_own_binary_runs_the_suite() {
-    use qkd_emulators::profile::{self, Options};
+    use qkd_emulators::{profile::Options, profiles};
     let folder = tempfile::tempdir().unwrap();
-    let running = profile::start("polatis-16x16", &Options::default())
+    let running = profiles::start("polatis-16x16", &Options::default())
         .await
         .unwrap();
     let address = running.ready().endpoints[0].address.clone();

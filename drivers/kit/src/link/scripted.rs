@@ -1,8 +1,8 @@
 //! A scripted peer for tests of drivers whose requests are lines: a function replies unless a fault
 //! is scheduled.
 
-use super::memory::MemoryConnector;
-use crate::{OpenedDevice, context::Endpoint};
+use super::memory::{Endpoint, MemoryConnector};
+use crate::OpenedDevice;
 use qkd_hal::{ErrorKind, Result, TransportFault};
 use qkd_switch_hal::{Plan, Scope};
 use std::{

@@ -3,10 +3,9 @@
 
 use super::list::fitting;
 use crate::{
-    cli::Format,
     exit,
     inventory::quoted,
-    output::{self, Output},
+    output::{self, Format, Output},
     progress,
     session::Session,
 };

@@ -5,7 +5,10 @@ use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
-use qkd_emulators::profile::{self, Options, RunningEmulator};
+use qkd_emulators::{
+    profile::{Options, RunningEmulator},
+    profiles,
+};
 use serde_json::Value;
 use std::{
     io::{BufRead, BufReader, Lines},
@@ -63,7 +66,7 @@ fn start_at(bench: &Bench, name: &str, address: &str) -> RunningEmulator {
         listen: Some(listen),
         ..Options::default().seeded(7)
     };
-    std::iter::repeat_with(|| bench.runtime.block_on(profile::start(name, &options)))
+    std::iter::repeat_with(|| bench.runtime.block_on(profiles::start(name, &options)))
         .take(100_000)
         .find_map(Result::ok)
         .expect("the port is free again")

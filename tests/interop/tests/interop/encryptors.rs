@@ -3,9 +3,9 @@
 
 use qkd_driver_kit::{
     OpenContext, OpenedDevice,
-    context::Endpoint,
     credentials::{CredentialEntry, Credentials},
     link::{
+        memory::Endpoint,
         snmp::{Oid, SnmpService, Value},
         snmp_udp::{NotificationReceiver, SnmpSecurity},
     },
@@ -19,7 +19,8 @@ use qkd_emulators::{
         forced::{ForcedRekeyEndpoint, ForcedRekeyLink},
         mka::{MkaEndpoint, MkaLink},
     },
-    profile::{self, Options},
+    profile::Options,
+    profiles,
     server::snmp::{self, UsmUser},
     vendor::{nokia, packetlight},
     wire::snmp::SnmpAgent,
@@ -990,7 +991,7 @@ async fn traps_arrive_at_the_driver_of_their_agent_only() {
 /// Faults of a profile reach the agent, not only its model.
 #[tokio::test]
 async fn an_alarm_of_a_profile_is_reported_and_cleared() {
-    let running = profile::start(
+    let running = profiles::start(
         "packetlight-pair",
         &Options::default().with("time-factor", 50),
     )
