@@ -9,7 +9,7 @@ mod table;
 
 pub use table::markdown;
 
-use crate::{dut::Dut, session::Session, threads::run_parallel};
+use crate::{declare::declare, dut::Dut, session::Session, threads::run_parallel};
 use qkd_driver_kit::{Registry, credentials::Credentials, wrap::fault::LinkFault};
 use qkd_hal::{Operation, Support};
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
@@ -97,7 +97,7 @@ pub async fn run(registry: &Registry, duts: Vec<Dut>) -> Result<Vec<MatrixCell>,
         let session = Arc::new(
             Session::prepare(registry, &Credentials::default(), dut, allowed, None).await?,
         );
-        crate::runner::declare(&session).await?;
+        declare(&session).await?;
         let capabilities = session
             .declared()
             .map(|d| d.capabilities.clone())

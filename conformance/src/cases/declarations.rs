@@ -2,8 +2,9 @@
 
 use super::made_up::{made_up_id, synthetic_key};
 use crate::{
-    case::{Case, CaseOutcome, Precondition, applicable, ensure, expect_error, fail},
+    case::{Case, Precondition},
     case_context::CaseContext,
+    case_outcome::{CaseOutcome, applicable, ensure, expect_error, fail},
     reading,
 };
 use qkd_driver_kit::OpenedDevice;

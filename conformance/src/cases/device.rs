@@ -1,11 +1,9 @@
 //! Cases for operations of every device: identity, health, telemetry, concurrency, close.
 
 use crate::{
-    case::{
-        Case, CaseOutcome, NotPassed, Precondition, Waits, ensure, expect_error, fail,
-        not_applicable,
-    },
+    case::{Case, Precondition, Waits},
     case_context::CaseContext,
+    case_outcome::{CaseOutcome, NotPassed, ensure, expect_error, fail, not_applicable},
     reading,
     requirement::Impact,
 };

@@ -2,8 +2,9 @@
 //! lost.
 
 use crate::{
-    case::{Case, CaseOutcome, NotPassed, Precondition, applicable, ensure, fail, not_applicable},
+    case::{Case, Precondition},
     case_context::CaseContext,
+    case_outcome::{CaseOutcome, NotPassed, applicable, ensure, fail, not_applicable},
     reading,
     requirement::Impact,
 };

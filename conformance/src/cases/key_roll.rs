@@ -5,11 +5,9 @@ use super::{
     made_up::synthetic_key,
 };
 use crate::{
-    case::{
-        Case, CaseOutcome, NotPassed, Precondition, Waits, ensure, expect_error, fail,
-        not_applicable,
-    },
+    case::{Case, Precondition, Waits},
     case_context::CaseContext,
+    case_outcome::{CaseOutcome, NotPassed, ensure, expect_error, fail, not_applicable},
     journal::Snapshot,
     reading,
     requirement::Impact,

@@ -1,8 +1,9 @@
 //! Cases for random sources.
 
 use crate::{
-    case::{Case, CaseOutcome, NotPassed, Precondition, Waits, ensure, expect_error, fail},
+    case::{Case, Precondition, Waits},
     case_context::CaseContext,
+    case_outcome::{CaseOutcome, NotPassed, ensure, expect_error, fail},
     requirement::Impact,
 };
 use qkd_driver_kit::wrap::fault::LinkFault;

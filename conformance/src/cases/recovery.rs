@@ -2,11 +2,11 @@
 //! deadline, or the right reply; and the next call succeeds.
 
 use crate::{
-    case::{
-        Case, CaseOutcome, NotPassed, Precondition, Waits, applicable, ensure, expect_error, fail,
-        not_applicable,
-    },
+    case::{Case, Precondition, Waits},
     case_context::CaseContext,
+    case_outcome::{
+        CaseOutcome, NotPassed, applicable, ensure, expect_error, fail, not_applicable,
+    },
     lanes::{self, Contexts, Lane},
     reading,
     requirement::Impact,

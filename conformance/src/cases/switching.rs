@@ -2,11 +2,9 @@
 
 use super::switch::{only, open, paths};
 use crate::{
-    case::{
-        Case, CaseOutcome, NotPassed, Precondition, Waits, ensure, expect_error, fail,
-        not_applicable,
-    },
+    case::{Case, Precondition, Waits},
     case_context::CaseContext,
+    case_outcome::{CaseOutcome, NotPassed, ensure, expect_error, fail, not_applicable},
     journal::Snapshot,
     lanes::{self, Contexts},
     requirement::Impact,

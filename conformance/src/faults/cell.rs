@@ -3,8 +3,8 @@
 
 use super::{MatrixCell, MatrixFault};
 use crate::{
-    case::NotPassed, case_context::CaseContext, prepared_call::PreparedCall, reading,
-    runner::virtual_runtime, session::Session,
+    case_context::CaseContext, case_outcome::NotPassed, prepared_call::PreparedCall, reading,
+    session::Session, threads::virtual_runtime,
 };
 use futures::FutureExt;
 use qkd_hal::{ErrorKind, Operation, Result};
@@ -84,7 +84,7 @@ async fn trial(
     fault: MatrixFault,
     exchange: usize,
 ) -> Result<Ending, String> {
-    let bench = session.bench(None).await?;
+    let bench = CaseContext::of(session, None).await?;
     let opened = bench
         .open()
         .await

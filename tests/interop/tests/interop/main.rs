@@ -6,6 +6,7 @@ mod architecture;
 mod encryptors;
 mod in_memory;
 mod invalid_objects;
+mod module_cycles;
 mod other_makes;
 mod packages;
 mod probes;
