@@ -114,11 +114,11 @@ mod tests {
         };
         let calls = Duration::from_millis(200);
         assert_eq!(of(&["DEV-01/twice"]).most, calls);
-        let lost = of(&["DEV-26/lost"]);
+        let lost = of(&["DEV-26/drop"]);
         assert_eq!(lost.least, calls + Duration::from_secs(2 * 3));
         assert_eq!(lost.most, calls + Duration::from_secs(40 * 3));
         assert_eq!(
-            of(&["DEV-26/lost", "DEV-01/twice"]).least,
+            of(&["DEV-26/drop", "DEV-01/twice"]).least,
             lost.least + calls
         );
     }

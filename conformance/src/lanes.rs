@@ -18,7 +18,7 @@ pub(crate) const MAX_LANES: usize = 20;
 pub(crate) fn causes_timeout(fault: LinkFault) -> bool {
     matches!(
         fault,
-        LinkFault::Lost | LinkFault::Late(_) | LinkFault::CutShort | LinkFault::Slow(_)
+        LinkFault::Drop | LinkFault::Reorder(_) | LinkFault::Truncate | LinkFault::Throttle(_)
     )
 }
 

@@ -338,7 +338,7 @@ async fn dropped(b: &CaseContext) -> CaseOutcome {
     let opened = b.open().await?;
     let right = reading::stable_reading(b, &opened).await?;
     // The reply is on its way when the caller goes.
-    b.inject(LinkFault::Delayed(Duration::from_millis(50)));
+    b.inject(LinkFault::Delay(Duration::from_millis(50)));
     let gone = tokio::time::timeout(
         Duration::from_millis(10),
         reading::stable_reading(b, &opened),
@@ -392,7 +392,7 @@ async fn closed_twice(b: &CaseContext) -> CaseOutcome {
 async fn error_names(b: &CaseContext) -> CaseOutcome {
     let opened = b.open().await?;
     let device = opened.device();
-    b.inject(LinkFault::Lost);
+    b.inject(LinkFault::Drop);
     let lost = reading::try_steady(b, &opened).await?.err();
     b.script().clear();
     device.close().await?;

@@ -49,7 +49,7 @@ async fn once(b: &CaseContext) -> CaseOutcome {
     let opened = b.open().await?;
     reading::stable_reading(b, &opened).await?;
     let mut events = opened.device().events();
-    b.inject(LinkFault::HangsUp);
+    b.inject(LinkFault::Reset);
     let _ = reading::try_steady(b, &opened).await?;
     let injected = b.script().was_injected();
     b.script().clear();
@@ -111,7 +111,7 @@ async fn slow_reader(b: &CaseContext) -> CaseOutcome {
     let (mut slow, mut quick) = (opened.device().events(), opened.device().events());
     let mut made = 0;
     for round in 0..MANY {
-        b.inject(LinkFault::HangsUp);
+        b.inject(LinkFault::Reset);
         let _ = reading::try_steady(b, &opened).await?;
         b.script().clear();
         reading::stable_reading(b, &opened).await?;

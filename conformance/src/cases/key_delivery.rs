@@ -109,7 +109,7 @@ pub(super) const CASES: &[Case] = &[
     .negative()
     .impact(Impact::Destructive),
     Case::new(
-        "QKD-20/lost",
+        "QKD-20/drop",
         "loses the reply to a request for keys",
         EMULATED,
         |b| Box::pin(lost(b)),
@@ -504,7 +504,7 @@ async fn lose(
 async fn lost(b: &CaseContext) -> CaseOutcome {
     let module = open(b).await?;
     let mut events = module.events();
-    for fault in [LinkFault::Lost, LinkFault::HangsUp, LinkFault::CutShort] {
+    for fault in [LinkFault::Drop, LinkFault::Reset, LinkFault::Truncate] {
         let error = lose(b, &*module, fault).await?;
         ensure(error.effect() == Effect::Unknown, || {
             format!("a reply with keys was lost ({fault:?}): {error}")
@@ -530,7 +530,7 @@ async fn void(b: &CaseContext) -> CaseOutcome {
     lose(
         b,
         &*module,
-        LinkFault::Late(b.session.deadline() + b.session.deadline() / 4),
+        LinkFault::Reorder(b.session.deadline() + b.session.deadline() / 4),
     )
     .await?;
     // A late reply holds keys: they must not come to whoever asks next.

@@ -103,7 +103,7 @@ pub(super) const CASES: &[Case] = &[
     )
     .impact(Impact::Destructive),
     Case::new(
-        "ENC-17/lost",
+        "ENC-17/drop",
         "loses each reply of a staging, in turn",
         EMULATED,
         |b| Box::pin(agreeing(b, stage_lost(b))),
@@ -112,7 +112,7 @@ pub(super) const CASES: &[Case] = &[
     .negative()
     .impact(Impact::Destructive),
     Case::new(
-        "ENC-18/lost",
+        "ENC-18/drop",
         "loses each reply of an activation, in turn",
         EMULATED,
         |b| Box::pin(agreeing(b, activate_lost(b))),
@@ -600,7 +600,7 @@ async fn stage_lost(b: &CaseContext) -> CaseOutcome {
         let (result, injected) = b
             .with_fault(
                 exchange,
-                LinkFault::Lost,
+                LinkFault::Drop,
                 b.call(Op::Stage, encryptor.stage(&id, &key)),
             )
             .await;
@@ -633,7 +633,7 @@ async fn activate_lost(b: &CaseContext) -> CaseOutcome {
         let (result, injected) = b
             .with_fault(
                 exchange,
-                LinkFault::Lost,
+                LinkFault::Drop,
                 b.call(Op::Activate, encryptor.activate(&staged)),
             )
             .await;

@@ -76,19 +76,19 @@ pub(super) const CASES: &[Case] = &[
     .negative()
     .impact(Impact::Disruptive),
     Case::new(
-        "SWI-17/lost",
+        "SWI-17/drop",
         "loses each reply of an apply, in turn",
         EMULATED,
-        |b| Box::pin(interrupted(b, LinkFault::Lost)),
+        |b| Box::pin(interrupted(b, LinkFault::Drop)),
     )
     .waits(Waits::EachExchange)
     .negative()
     .impact(Impact::Disruptive),
     Case::new(
-        "SWI-17/hung-up",
+        "SWI-17/reset",
         "hangs up at each exchange of an apply, in turn",
         EMULATED,
-        |b| Box::pin(interrupted(b, LinkFault::HangsUp)),
+        |b| Box::pin(interrupted(b, LinkFault::Reset)),
     )
     .waits(Waits::Deadlines(2))
     .negative()
@@ -964,7 +964,7 @@ async fn acknowledged(b: &CaseContext) -> CaseOutcome {
         })?;
     }
     // A reply that was lost: nothing is known any more.
-    b.inject(LinkFault::Lost);
+    b.inject(LinkFault::Drop);
     let error = expect_error(
         "a move whose acknowledgement was lost",
         b.call(

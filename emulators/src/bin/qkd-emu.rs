@@ -66,7 +66,7 @@ enum Command {
     /// answered with one JSON line.
     #[command(
         after_help = "Examples:\n  qkd-emu run polatis-16x16 --listen 127.0.0.1:5025 --pty-link \
-                      /tmp/polatis\n  qkd-emu run agiltron-ff --set channels=8 --fault loss=0.1\n  \
+                      /tmp/polatis\n  qkd-emu run agiltron-ff --set channels=8 --fault drop=0.1\n  \
                       qkd-emu run etsi014-pair --fault 2:delay=200ms@after=10\n\nFaults are \
                       listed in docs/emulators.md."
     )]

@@ -146,7 +146,7 @@ mod tests {
             AgentFault::parse("engine-boots", Some("0")),
             Some(Ok(AgentFault::EngineBoots(0)))
         );
-        assert_eq!(AgentFault::parse("loss", None), None);
+        assert_eq!(AgentFault::parse("drop", None), None);
         for (name, value) in [
             ("mtu", None),
             ("no-getbulk", Some("1")),

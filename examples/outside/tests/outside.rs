@@ -98,7 +98,7 @@ async fn a_vendors_own_binary_runs_the_suite() {
     assert_eq!(code, Some(0), "{results:?}");
     assert_eq!(results["runs"][0]["driver"]["name"], "acme");
     // Each reply has a wrong bit.
-    running.fault("garble=1").unwrap();
+    running.fault("corrupt=1").unwrap();
     let (code, _) = run("defective").await;
     assert_eq!(code, Some(3), "it cannot even be opened");
 }

@@ -158,7 +158,7 @@ fn changes_are_reported_as_they_occur_and_do_not_block_others() {
     watch.until("is back");
     watch.until("paths: 1-17 -> dark");
     switch.fault("identity=999999").unwrap();
-    switch.fault("hangup@once").unwrap();
+    switch.fault("reset@once").unwrap();
     watch.until("another device answers");
     watch.until("(REPLACED) is back");
     assert_eq!(

@@ -664,7 +664,7 @@ async fn a_lost_reply_to_a_set_leaves_the_effect_unknown() {
                 .unwrap();
             let encryptor = opened.encryptor().unwrap();
             let channel = encryptor.channels().await.unwrap()[0].clone();
-            served.fault(&format!("loss@after={exchanges}@once"));
+            served.fault(&format!("drop@after={exchanges}@once"));
             let outcome = encryptor.stage(&channel, &key(1)).await;
             let met = served.faults.is_quiet();
             served.fault("clear");

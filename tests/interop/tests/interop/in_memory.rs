@@ -490,7 +490,7 @@ async fn faults_and_settings_reach_the_device_or_say_why_not() {
         ]
         .iter()
         .any(|n| profile.name.starts_with(n));
-        for spec in ["loss@once", "1:delay=1ms", "identity=9@after=2"] {
+        for spec in ["drop@once", "1:delay=1ms", "identity=9@after=2"] {
             match memory.fault(spec) {
                 Ok(()) => assert!(bytes, "{}: {spec}", profile.name),
                 Err(why) => assert!(
@@ -543,14 +543,14 @@ async fn faults_and_settings_reach_the_device_or_say_why_not() {
 #[tokio::test(start_paused = true)]
 async fn a_faulted_reply_to_a_change_leaves_the_effect_unknown() {
     for (name, skip, fault, kind) in [
-        ("agiltron-ff", 1, LinkFault::Lost, ErrorKind::Timeout),
+        ("agiltron-ff", 1, LinkFault::Drop, ErrorKind::Timeout),
         (
             "etsi014-pair",
             0,
-            LinkFault::HangsUp,
+            LinkFault::Reset,
             ErrorKind::Transport(TransportFault::HungUp),
         ),
-        ("packetlight-pair", 1, LinkFault::Lost, ErrorKind::Timeout),
+        ("packetlight-pair", 1, LinkFault::Drop, ErrorKind::Timeout),
     ] {
         let memory = profiles::in_memory(name, &Options::default()).unwrap();
         let script = FaultScript::new();

@@ -20,7 +20,7 @@ const EXCEPTIONS: &[&[&str]] = &[
 /// The names of the modules around a module, and its own.
 type ModulePath = Vec<String>;
 
-/// What a module names.
+/// Names of a module.
 #[derive(Default)]
 struct Module {
     /// Paths that begin with `crate`, `self`, `super` or a module inside.

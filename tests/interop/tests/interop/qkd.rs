@@ -162,9 +162,9 @@ async fn refusals_of_014_are_reported_and_change_nothing() {
 #[tokio::test]
 async fn a_lost_reply_with_keys_is_reported_as_lost_keys() {
     let (running, alice, _bob) = pair("etsi014-pair", &Options::default()).await;
-    for fault in ["truncate@once", "hangup@once", "loss@once", "flood@once"] {
+    for fault in ["truncate@once", "reset@once", "drop@once", "flood@once"] {
         let more = "&deadline=700ms";
-        let alice = if fault == "loss@once" {
+        let alice = if fault == "drop@once" {
             open(running.ready(), 0, more)
                 .await
                 .unwrap()
