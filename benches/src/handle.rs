@@ -4,11 +4,10 @@ use crate::tool::{current_thread, micros, per_round, row};
 use async_trait::async_trait;
 use qkd_driver_kit::{
     OpenContext,
-    context::Endpoint,
     link::{
         Disclosure,
         bytes::{ByteLink, Exchange, line_framer},
-        memory,
+        memory::{self, Endpoint},
         stream::{Resync, StreamLink, StreamOptions},
         usb::UsbService,
     },

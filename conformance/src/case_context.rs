@@ -2,10 +2,10 @@
 //! observations.
 
 use crate::{
-    case::{CaseOutcome, NotPassed},
+    case_outcome::{CaseOutcome, NotPassed},
     journal::Snapshot,
     result::TargetKind,
-    session::Session,
+    session::{Access, Session, Target},
 };
 use base64::Engine;
 use qkd_driver_kit::{
@@ -13,7 +13,6 @@ use qkd_driver_kit::{
     transcript::{Record, Transcript},
     wrap::fault::{FaultScript, LinkFault},
 };
-use qkd_emulators::profile::{InMemory, RunningEmulator};
 use qkd_hal::{
     Assumption, DeviceUri, Effect, Error, ErrorKind, Operation, Result as Outcome,
     checked::CallGuard,
@@ -26,14 +25,6 @@ use std::{
 };
 use tokio::time::Instant;
 use zeroize::Zeroizing;
-
-/// The device at the other end of the link.
-pub(crate) enum Target {
-    Memory(InMemory),
-    Wire(Arc<RunningEmulator>),
-    /// A real device or a recording, outside the suite's control.
-    None,
-}
 
 #[derive(Default)]
 struct Observations {
@@ -72,15 +63,23 @@ pub struct CaseContext {
 }
 
 impl CaseContext {
-    pub(crate) fn new(
-        session: Arc<Session>,
-        target: Target,
-        uris: Vec<String>,
-        context: OpenContext,
-    ) -> Self {
+    /// Creates the context of a case; `case`: as [`Session::access`].
+    ///
+    /// # Errors
+    /// A sentence if its emulator does not start.
+    pub(crate) async fn of(session: &Arc<Session>, case: Option<&str>) -> Result<Self, String> {
+        Ok(Self::new(session, session.access(case).await?))
+    }
+
+    fn new(session: &Arc<Session>, access: Access) -> Self {
+        let Access {
+            target,
+            uris,
+            context,
+        } = access;
         let (transcript, script) = (Transcript::in_memory(), FaultScript::new());
         Self {
-            session,
+            session: Arc::clone(session),
             target,
             uris,
             context: context.with_transcript(transcript.clone()),
@@ -92,7 +91,8 @@ impl CaseContext {
 
     /// A bench of the same kind whose emulator, on its wire, is its own.
     pub(crate) async fn with_another_emulator(&self) -> Result<Self, String> {
-        self.session.bench_with_another_emulator().await
+        let access = self.session.access_to_another_emulator().await?;
+        Ok(Self::new(&self.session, access))
     }
 
     /// Merges the observations and records of another context.

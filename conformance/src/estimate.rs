@@ -2,47 +2,15 @@
 
 use crate::{
     case::{Case, Precondition, Waits},
-    case_context::CaseContext,
     lanes::MAX_LANES,
-    reading,
     result::TargetKind,
-    session::Session,
+    session::{Measured, Session},
 };
-use qkd_driver_kit::OpenedDevice;
 use qkd_hal::Operation as Op;
 use std::time::Duration;
-use tokio::time::Instant;
 
 /// Readings of a case in addition to those that wait, rounded up.
 const READINGS: u32 = 2;
-
-/// Durations measured on the device.
-#[derive(Debug, Clone)]
-pub(crate) struct Measured {
-    opening: Duration,
-    reading: Duration,
-    /// Number of exchanges of a reading, at least 1.
-    pub(crate) exchanges: usize,
-}
-
-impl Measured {
-    /// Reads the device, which took `opening` to open.
-    pub(crate) async fn reading(
-        bench: &CaseContext,
-        opened: &OpenedDevice,
-        opening: Duration,
-    ) -> Self {
-        let (begun, before) = (Instant::now(), bench.script().count());
-        // A device that cannot be asked anything has no reading, and one that fails is found by its
-        // cases.
-        let _ = reading::try_steady(bench, opened).await;
-        Self {
-            opening,
-            reading: begun.elapsed(),
-            exchanges: (bench.script().count() - before).max(1),
-        }
-    }
-}
 
 /// From what a run takes where cases wait side by side, to what it takes where they cannot.
 #[derive(Debug, PartialEq, Eq)]
@@ -117,7 +85,7 @@ fn duration_text(time: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{cases, session};
+    use crate::{cases, declare};
 
     fn case(id: &str) -> &'static Case {
         cases::all().iter().find(|c| c.id == id).unwrap()
@@ -128,7 +96,7 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread")]
     async fn waits_are_counted_in_deadlines_and_exchanges() {
-        let session = session::prepared(GP600).await;
+        let session = declare::prepared(GP600).await;
         let measured = session.declared().unwrap().measured.clone().unwrap();
         assert!(
             measured.exchanges >= 16,
@@ -146,11 +114,11 @@ mod tests {
         };
         let calls = Duration::from_millis(200);
         assert_eq!(of(&["DEV-01/twice"]).most, calls);
-        let lost = of(&["DEV-26/lost"]);
+        let lost = of(&["DEV-26/drop"]);
         assert_eq!(lost.least, calls + Duration::from_secs(2 * 3));
         assert_eq!(lost.most, calls + Duration::from_secs(40 * 3));
         assert_eq!(
-            of(&["DEV-26/lost", "DEV-01/twice"]).least,
+            of(&["DEV-26/drop", "DEV-01/twice"]).least,
             lost.least + calls
         );
     }

@@ -1,4 +1,4 @@
-//! The fault matrix: every device × every operation × every fault of the wire, at each exchange,
+//! The fault matrix: every device × every operation × every fault of the link, at each exchange,
 //! and of the device; in memory, in virtual time.
 //!
 //! A cell holds if the call ended within its time, with the right result or with a typed error that
@@ -9,7 +9,7 @@ mod table;
 
 pub use table::markdown;
 
-use crate::{dut::Dut, session::Session, threads::run_parallel};
+use crate::{declare::declare, dut::Dut, session::Session, threads::run_parallel};
 use qkd_driver_kit::{Registry, credentials::Credentials, wrap::fault::LinkFault};
 use qkd_hal::{Operation, Support};
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
@@ -17,8 +17,8 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 /// A fault of the matrix.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum MatrixFault {
-    /// Of the wire, at one exchange of the call.
-    Wire(&'static str, LinkFault),
+    /// Of the link, at one exchange of the call.
+    Link(LinkFault),
     /// Of the device, in the emulators' grammar, as the call begins.
     Device(&'static str),
 }
@@ -28,22 +28,23 @@ impl MatrixFault {
     #[must_use]
     pub fn name(&self) -> &'static str {
         match self {
-            Self::Wire(name, _) | Self::Device(name) => name,
+            Self::Link(fault) => fault.name(),
+            Self::Device(name) => name,
         }
     }
 }
 
 /// All faults, in the order of the table. Times are for devices with a deadline of 2 s.
 pub const FAULTS: [MatrixFault; 24] = [
-    MatrixFault::Wire("lost", LinkFault::Lost),
-    MatrixFault::Wire("delayed", LinkFault::Delayed(Duration::from_millis(300))),
-    MatrixFault::Wire("late", LinkFault::Late(Duration::from_millis(2500))),
-    MatrixFault::Wire("twice", LinkFault::Twice),
-    MatrixFault::Wire("cut short", LinkFault::CutShort),
-    MatrixFault::Wire("damaged", LinkFault::Damaged),
-    MatrixFault::Wire("hung up", LinkFault::HangsUp),
-    MatrixFault::Wire("slow", LinkFault::Slow(1)),
-    MatrixFault::Wire("flood", LinkFault::Floods),
+    MatrixFault::Link(LinkFault::Drop),
+    MatrixFault::Link(LinkFault::Delay(Duration::from_millis(300))),
+    MatrixFault::Link(LinkFault::Reorder(Duration::from_millis(2500))),
+    MatrixFault::Link(LinkFault::Duplicate),
+    MatrixFault::Link(LinkFault::Truncate),
+    MatrixFault::Link(LinkFault::Corrupt),
+    MatrixFault::Link(LinkFault::Reset),
+    MatrixFault::Link(LinkFault::Throttle(1)),
+    MatrixFault::Link(LinkFault::Flood),
     MatrixFault::Device("reboot"),
     MatrixFault::Device("refuse=1"),
     MatrixFault::Device("full"),
@@ -97,7 +98,7 @@ pub async fn run(registry: &Registry, duts: Vec<Dut>) -> Result<Vec<MatrixCell>,
         let session = Arc::new(
             Session::prepare(registry, &Credentials::default(), dut, allowed, None).await?,
         );
-        crate::runner::declare(&session).await?;
+        declare(&session).await?;
         let capabilities = session
             .declared()
             .map(|d| d.capabilities.clone())

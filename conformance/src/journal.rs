@@ -5,7 +5,6 @@
 //! names the suite. A journal that was edited, or whose first lines are missing, is not resumed.
 
 mod chain;
-mod manual_restore;
 mod previous_run;
 
 pub use previous_run::{KnownDevice, PreviousRun};

@@ -4,7 +4,7 @@
 //! lane. A device is opened once more for each lane, as often as it allows. In memory, where time
 //! is virtual, there is one lane.
 
-use crate::{case::NotPassed, case_context::CaseContext, reading, result::TargetKind};
+use crate::{case_context::CaseContext, case_outcome::NotPassed, reading, result::TargetKind};
 use futures::future::join_all;
 use qkd_driver_kit::{
     OpenedDevice,
@@ -18,7 +18,7 @@ pub(crate) const MAX_LANES: usize = 20;
 pub(crate) fn causes_timeout(fault: LinkFault) -> bool {
     matches!(
         fault,
-        LinkFault::Lost | LinkFault::Late(_) | LinkFault::CutShort | LinkFault::Slow(_)
+        LinkFault::Drop | LinkFault::Reorder(_) | LinkFault::Truncate | LinkFault::Throttle(_)
     )
 }
 
@@ -124,8 +124,11 @@ async fn lane(bench: &CaseContext) -> Result<Lane<'_>, NotPassed> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::session;
-    use qkd_emulators::profile::{self, Options, RunningEmulator};
+    use crate::declare;
+    use qkd_emulators::{
+        profile::{Options, RunningEmulator},
+        profiles,
+    };
     use std::collections::BTreeSet;
     use tokio::net::{TcpListener, TcpStream};
 
@@ -137,14 +140,16 @@ mod tests {
 
     async fn count_on(uri: &str) -> usize {
         let dut = format!("profile = 'matrix-switch'\nuri = '{uri}'\ndeadline = '1s'");
-        let bench = session::prepared(&dut).await.bench(None).await.unwrap();
+        let bench = CaseContext::of(&declare::prepared(&dut).await, None)
+            .await
+            .unwrap();
         let contexts = Contexts::parallel(&bench, 5).await.unwrap();
         assert_eq!(contexts.count(), 1, "a device is there once");
         open(&contexts, 5).await.unwrap().len()
     }
 
     async fn polatis() -> RunningEmulator {
-        profile::start("polatis-16x16", &Options::default().seeded(1))
+        profiles::start("polatis-16x16", &Options::default().seeded(1))
             .await
             .unwrap()
     }
@@ -152,7 +157,9 @@ mod tests {
     #[tokio::test(flavor = "multi_thread")]
     async fn each_bench_of_an_emulator_on_a_wire_has_its_own() {
         let dut = "profile = 'matrix-switch'\nemulator = 'polatis-16x16'\non_wire = true";
-        let bench = session::prepared(dut).await.bench(None).await.unwrap();
+        let bench = CaseContext::of(&declare::prepared(dut).await, None)
+            .await
+            .unwrap();
         let contexts = Contexts::parallel(&bench, 3).await.unwrap();
         let addresses: BTreeSet<&str> = contexts.all().map(|b| address(&b.uris()[0])).collect();
         assert_eq!(addresses.len(), 3);

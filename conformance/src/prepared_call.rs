@@ -1,8 +1,8 @@
 //! Any operation of any device as one call, with what it needs made ready before.
 
 use crate::{
-    case::NotPassed,
     case_context::CaseContext,
+    case_outcome::NotPassed,
     cases::{another_value, change, settled, synthetic_key},
     reading, restore,
 };

@@ -1,8 +1,8 @@
 //! Reading a device of any kind.
 
 use crate::{
-    case::{NotPassed, not_applicable},
     case_context::CaseContext,
+    case_outcome::{NotPassed, not_applicable},
 };
 use qkd_driver_kit::OpenedDevice;
 use qkd_hal::{

@@ -1,12 +1,12 @@
 //! Putting back what a case changed.
 
 use crate::{
-    case::NotPassed,
     case_context::{CaseContext, not_accepted},
+    case_outcome::NotPassed,
     dut::Dut,
     journal::{KnownDevice, Snapshot},
+    observer::RunObserver,
     result::TargetKind,
-    runner::RunObserver,
     session::Session,
 };
 use qkd_driver_kit::OpenedDevice;
@@ -381,7 +381,7 @@ pub(crate) async fn restore_all(
             continue;
         }
         let result = async {
-            let bench = session.bench(None).await?;
+            let bench = CaseContext::of(session, None).await?;
             let opened = bench.open().await.map_err(|e| e.to_string())?;
             let done = match restore(&dut, &opened, previous).await {
                 Ok(()) => check_none_left(&dut, known, &opened, previous).await,

@@ -2,10 +2,14 @@
 //! against the exchanges.
 
 use crate::{
-    case::{Case, NotPassed, Precondition},
+    case::{Case, Precondition},
     case_context::{CaseContext, not_accepted},
-    cases, estimate,
+    case_outcome::NotPassed,
+    cases,
+    declare::declare,
+    estimate,
     journal::{Journal, KnownDevice, PreviousRun},
+    observer::RunObserver,
     requirement::{Impact, Requirement},
     restore,
     result::{
@@ -13,7 +17,7 @@ use crate::{
         TargetKind, Timing,
     },
     session::Session,
-    threads::run_parallel,
+    threads::{blocking, run_parallel, virtual_runtime},
 };
 use futures::FutureExt;
 use qkd_hal::{Error, ErrorKind, Operation, text::printable};
@@ -67,22 +71,6 @@ impl RunOptions {
         last.filter(|r| !matches!(r.outcome, Outcome::Error | Outcome::Disabled))
     }
 }
-
-/// Observer of a run.
-pub trait RunObserver: Sync {
-    /// So many cases are to come.
-    fn total(&self, _cases: usize) {}
-    /// A case on this device ended.
-    fn ended(&self, _dut: &str, _result: &CaseResult) {}
-    /// Something worth a line.
-    fn log(&self, _line: &str) {}
-    /// Something that a person must know and act upon.
-    fn warn(&self, line: &str) {
-        self.log(line);
-    }
-}
-
-impl RunObserver for () {}
 
 /// Why a case does not run here; `None` if it does.
 fn hindrance(session: &Session, case: &Case) -> Option<(Outcome, String)> {
@@ -213,28 +201,6 @@ pub(crate) async fn announce(session: &Arc<Session>, request: &RunOptions) -> St
     }
 }
 
-/// Opens the device once, if that was not done yet.
-pub(crate) async fn declare(session: &Arc<Session>) -> Result<(), String> {
-    if session.declared().is_some() {
-        return Ok(());
-    }
-    if session.dut.target_kind() == TargetKind::EmulatorInMemory {
-        let session = Arc::clone(session);
-        blocking(move || virtual_runtime()?.block_on(session.declare())).await
-    } else {
-        session.declare().await
-    }
-}
-
-/// The runtime of one case in memory: one thread, virtual time.
-pub(crate) fn virtual_runtime() -> Result<tokio::runtime::Runtime, String> {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .start_paused(true)
-        .build()
-        .map_err(|e| format!("no runtime: {e}"))
-}
-
 /// Durations that a case measured.
 type Timings = Vec<(Operation, Duration)>;
 
@@ -267,7 +233,7 @@ fn ended(case: &Case, outcome: Outcome, why: String) -> CaseResult {
 /// Runs one case on a fresh bench, in the present runtime.
 async fn run_case(session: &Arc<Session>, case: &Case) -> Done {
     let mut result = ended(case, Outcome::Pass, String::new());
-    let bench = match session.bench(Some(case.id)).await {
+    let bench = match CaseContext::of(session, Some(case.id)).await {
         Ok(bench) => bench,
         Err(why) => {
             (result.outcome, result.why) = (Outcome::Error, why);
@@ -386,7 +352,7 @@ async fn run_case(session: &Arc<Session>, case: &Case) -> Done {
 
 /// Whether the device can be opened, at once or within some seconds: one that restarts comes back.
 async fn answers(session: &Arc<Session>) -> bool {
-    let Ok(bench) = session.bench(None).await else {
+    let Ok(bench) = CaseContext::of(session, None).await else {
         return false;
     };
     let end = Instant::now() + Duration::from_secs(10);
@@ -654,29 +620,16 @@ async fn wait_for_earlier(
 }
 
 async fn uris(session: &Arc<Session>) -> Vec<String> {
-    let of_bench = if session.dut.target_kind() == TargetKind::EmulatorInMemory {
+    let access = if session.dut.target_kind() == TargetKind::EmulatorInMemory {
         let session = Arc::clone(session);
         blocking(move || {
-            virtual_runtime()?
-                .block_on(async { session.bench(None).await.map(|b| b.uris().to_vec()) })
+            virtual_runtime()?.block_on(async { session.access(None).await.map(|a| a.uris) })
         })
         .await
     } else {
-        session
-            .bench(None)
-            .await
-            .map(|b: CaseContext| b.uris().to_vec())
+        session.access(None).await.map(|a| a.uris)
     };
-    of_bench.unwrap_or_else(|_| vec![session.dut.uri.clone().unwrap_or_default()])
-}
-
-/// Runs what blocks on a thread of its own: a runtime cannot be entered from within another.
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, String> + Send + 'static,
-) -> Result<T, String> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .unwrap_or_else(|e| Err(format!("it panicked: {e}")))
+    access.unwrap_or_else(|_| vec![session.dut.uri.clone().unwrap_or_default()])
 }
 
 async fn one(

@@ -1,29 +1,66 @@
-//! A device under test, made ready: what it declares, and a fresh bench for each case.
+//! A device under test, made ready: what it declares, and how each case reaches it.
 
 use crate::{
-    case_context::{CaseContext, Target},
     dut::Dut,
-    estimate::Measured,
     journal::{Journal, Snapshot},
-    names,
     profile::Profile,
     requirement::Impact,
     result::{AssumptionFacts, DriverFacts, Results, Run, TargetKind},
-    suite::Refusal,
 };
 use qkd_driver_kit::{
     OpenContext, Registry, credentials::Credentials, transcript::Record, transcript::Replay,
 };
-use qkd_emulators::profile::{self as emulators, Options, RunningEmulator};
+use qkd_emulators::{
+    profile::{InMemory, Options, RunningEmulator},
+    profiles,
+};
 use qkd_hal::{
-    Capabilities, Descriptor, DeviceUri, ErrorKind, Identity, Operation, Support,
+    Capabilities, Descriptor, DeviceUri, Identity, Operation, Support,
     encryptor::EncryptorCapabilities, qkd::QkdCapabilities,
 };
 use std::{
     sync::{Arc, OnceLock},
     time::Duration,
 };
-use tokio::time::Instant;
+
+/// Why a run is refused once the device was opened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refusal {
+    /// The profile is of another kind of device.
+    WrongKind(String),
+    /// The file names a port, parameter, channel or group that the device has not, or its URI is
+    /// wrong.
+    WrongFile(String),
+    /// Another device responds at the address, or a device of another vendor.
+    OtherDevice(String),
+}
+
+/// Durations measured on the device.
+#[derive(Debug, Clone)]
+pub(crate) struct Measured {
+    /// Of the opening.
+    pub(crate) opening: Duration,
+    /// Of a reading.
+    pub(crate) reading: Duration,
+    /// Number of exchanges of a reading, at least 1.
+    pub(crate) exchanges: usize,
+}
+
+/// The device at the other end of the link.
+pub(crate) enum Target {
+    Memory(InMemory),
+    Wire(Arc<RunningEmulator>),
+    /// A real device or a recording, outside the suite's control.
+    None,
+}
+
+/// Access of a case to the device.
+pub(crate) struct Access {
+    pub(crate) target: Target,
+    /// The device, and its far end if it has one.
+    pub(crate) uris: Vec<String>,
+    pub(crate) context: OpenContext,
+}
 
 /// Declarations of the device.
 #[derive(Clone)]
@@ -155,13 +192,13 @@ impl Session {
         Ok(std::iter::once(near).chain(far).cloned().collect())
     }
 
-    /// Creates a case context; for an emulator in memory, with a new emulator in the present
+    /// Returns the access of a case; for an emulator in memory, to a new emulator in the present
     /// runtime. `case`: the case whose recording is replayed; `None`: that of the opening.
-    pub(crate) async fn bench(self: &Arc<Self>, case: Option<&str>) -> Result<CaseContext, String> {
+    pub(crate) async fn access(&self, case: Option<&str>) -> Result<Access, String> {
         let context = self.context(true);
         let (target, uris, context) = match self.dut.target_kind() {
             TargetKind::EmulatorInMemory => {
-                let emulator = emulators::in_memory(
+                let emulator = profiles::in_memory(
                     self.dut.emulator.as_deref().unwrap_or_default(),
                     &emulator_options(&self.dut),
                 )
@@ -207,88 +244,33 @@ impl Session {
                 context,
             ),
         };
-        Ok(CaseContext::new(Arc::clone(self), target, uris, context))
+        Ok(Access {
+            target,
+            uris,
+            context,
+        })
     }
 
-    /// A fresh bench on a wire, with an emulator of its own.
-    pub(crate) async fn bench_with_another_emulator(
-        self: &Arc<Self>,
-    ) -> Result<CaseContext, String> {
+    /// Returns the access to a further emulator on a wire.
+    pub(crate) async fn access_to_another_emulator(&self) -> Result<Access, String> {
         let started = start(&self.dut).await?;
         let credentials = with_credentials_of(self.credentials.clone(), &started)?;
         let uris = self.ends(&started.ready().uris)?;
-        Ok(CaseContext::new(
-            Arc::clone(self),
-            Target::Wire(Arc::new(started)),
+        Ok(Access {
+            target: Target::Wire(Arc::new(started)),
             uris,
-            self.context_with(credentials, true),
-        ))
+            context: self.context_with(credentials, true),
+        })
     }
 
-    /// Opens it once, to learn what it declares.
-    pub(crate) async fn declare(self: &Arc<Self>) -> Result<(), String> {
-        let bench = self.bench(None).await.map_err(|why| {
-            let why = format!("{}: {why}", self.dut.name);
-            let _ = self.refusal.set(Refusal::WrongFile(why.clone()));
-            why
-        })?;
-        let begun = Instant::now();
-        let opened = bench.open().await.map_err(|e| {
-            if e.kind() == ErrorKind::IdentityChanged {
-                let _ = self.refusal.set(Refusal::OtherDevice(e.to_string()));
-            }
-            if e.kind() == ErrorKind::InvalidInput {
-                let _ = self
-                    .refusal
-                    .set(Refusal::WrongFile(format!("{}: {e}", self.dut.name)));
-            }
-            e.to_string()
-        })?;
-        let opening_time = begun.elapsed();
-        let device = opened.device();
-        // What a driver's family is may depend on the device.
-        if let Err(why) = self
-            .profile
-            .check_kind(&self.dut.profile, &device.descriptor().kinds)
-        {
-            let why = format!("{}: {why}", self.dut.name);
-            let _ = device.close().await;
-            let _ = self.refusal.set(Refusal::WrongKind(why.clone()));
-            return Err(why);
-        }
-        if let Err(why) = names::check(&self.dut, &opened).await {
-            let why = format!("{}: {why}", self.dut.name);
-            let _ = device.close().await;
-            let _ = self.refusal.set(Refusal::WrongFile(why.clone()));
-            return Err(why);
-        }
-        let identity = match device.capabilities().supports(Operation::Identity) {
-            Support::Unsupported => None,
-            _ => Some(device.identity().await.map_err(|e| e.to_string())?),
-        };
-        let encryptor = opened
-            .encryptor()
-            .ok()
-            .map(|e| e.encryptor_capabilities().clone());
-        let module = opened.module().ok().map(|m| m.qkd_capabilities().clone());
-        let (descriptor, capabilities) =
-            (device.descriptor().clone(), device.capabilities().clone());
-        let opening = bench.records();
-        let measured = match self.dut.target_kind().has_wall_time() {
-            true => Some(Measured::reading(&bench, &opened, opening_time).await),
-            false => None,
-        };
-        let _ = device.close().await;
-        let _ = self.declared.set(Declared {
-            identity,
-            descriptor,
-            capabilities,
-            encryptor,
-            module,
-            opening,
-            measured,
-        });
-        Ok(())
+    /// Records what the device declares.
+    pub(crate) fn set_declared(&self, declared: Declared) {
+        let _ = self.declared.set(declared);
+    }
+
+    /// Records why no case runs on it.
+    pub(crate) fn refuse(&self, refusal: Refusal) {
+        let _ = self.refusal.set(refusal);
     }
 
     /// Why no case runs on it, if opening it said so.
@@ -404,7 +386,7 @@ impl Session {
 /// Starts the emulator of a file on its wire.
 async fn start(dut: &Dut) -> Result<RunningEmulator, String> {
     let profile = dut.emulator.as_deref().unwrap_or_default();
-    emulators::start(profile, &emulator_options(dut))
+    profiles::start(profile, &emulator_options(dut))
         .await
         .map_err(|e| e.to_string())
 }
@@ -443,16 +425,4 @@ fn emulator_options(dut: &Dut) -> Options {
         );
     }
     options
-}
-
-/// A device under test, opened, for tests of what uses it.
-#[cfg(test)]
-pub(crate) async fn prepared(dut: &str) -> Arc<Session> {
-    let registry = qkd_hardware::registry();
-    let credentials = Credentials::default();
-    let dut = Dut::parse(dut).unwrap();
-    let session = Session::prepare(&registry, &credentials, dut, Impact::Destructive, None);
-    let session = Arc::new(session.await.unwrap());
-    session.declare().await.unwrap();
-    session
 }

@@ -1,13 +1,13 @@
 //! The suite, for programs: devices under test in, results out.
 
-pub use crate::runner::{RunObserver, RunOptions};
 use crate::{
     dut::Dut,
     journal::Journal,
+    observer::RunObserver,
     requirement::{self, Impact},
     result::{self, Results, Run, TargetKind},
-    runner,
-    session::Session,
+    runner::{self, RunOptions},
+    session::{Refusal, Session},
 };
 use futures::{StreamExt, stream};
 use qkd_driver_kit::{Registry, credentials::Credentials};
@@ -30,18 +30,6 @@ pub struct Suite {
 
 /// A device under test, made ready to run.
 pub struct PreparedDevice(Arc<Session>);
-
-/// Why a run is refused once the device was opened.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Refusal {
-    /// The profile is of another kind of device.
-    WrongKind(String),
-    /// The file names a port, parameter, channel or group that the device has not, or its URI is
-    /// wrong.
-    WrongFile(String),
-    /// Another device responds at the address, or a device of another vendor.
-    OtherDevice(String),
-}
 
 impl Suite {
     /// A suite over these drivers.

@@ -1,4 +1,4 @@
-//! Work in memory, side by side.
+//! Threads and runtimes of work in memory.
 
 use std::sync::{
     Mutex, PoisonError,
@@ -37,4 +37,22 @@ pub(crate) fn run_parallel<T: Send>(
     let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
     done.sort_by_key(|(n, _)| *n);
     done.into_iter().map(|(_, result)| result).collect()
+}
+
+/// The runtime of one case in memory: one thread, virtual time.
+pub(crate) fn virtual_runtime() -> Result<tokio::runtime::Runtime, String> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .start_paused(true)
+        .build()
+        .map_err(|e| format!("no runtime: {e}"))
+}
+
+/// Runs what blocks on a thread of its own: a runtime cannot be entered from within another.
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, String> + Send + 'static,
+) -> Result<T, String> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .unwrap_or_else(|e| Err(format!("it panicked: {e}")))
 }

@@ -1,4 +1,4 @@
-//! Faults as data: on the wire, in the device, in the optics, by a second operator. The grammar is
+//! Faults as data: of the link, in the device, in the optics, by a second operator. The grammar is
 //! in `docs/emulators.md`.
 
 mod agent;
@@ -7,6 +7,7 @@ mod text;
 pub use agent::{AgentFault, InvalidValue};
 pub use text::{HostileText, TextFault, TextFormat};
 
+use qkd_driver_kit::wrap::fault::LinkFault;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha12Rng;
 use std::{
@@ -21,24 +22,8 @@ use tokio::sync::watch;
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Fault {
-    /// A reply is lost, with this probability.
-    Loss(f64),
-    /// A reply and those after it are delayed by this time.
-    Delay(Duration),
-    /// A reply is delayed by this time, while those after it are on time.
-    Late(Duration),
-    /// A reply comes twice, with this probability.
-    Duplicate(f64),
-    /// The second half of a reply is missing, with this probability.
-    Truncate(f64),
-    /// One bit of a reply is wrong, with this probability.
-    Garble(f64),
-    /// Instead of a reply, the line is hung up.
-    HangUp,
-    /// One byte of a reply per second.
-    Slow,
-    /// The reply never ends.
-    Flood,
+    /// A fault of the link, in one reply.
+    Link(LinkFault),
     /// Hostile text is appended to each text of a reply, or to one of its fields.
     HostileText(TextFault),
     /// A fault of the device itself.
@@ -88,7 +73,7 @@ pub enum DeviceFault {
 }
 
 /// When it goes wrong.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Trigger {
     /// Number of exchanges before the fault.
     pub after: u64,
@@ -96,6 +81,20 @@ pub struct Trigger {
     pub at: Option<Duration>,
     /// Whether the fault applies only once.
     pub once: bool,
+    /// Probability of a fault of the link at each reply, from 0 to 1.
+    pub probability: f64,
+}
+
+impl Default for Trigger {
+    /// At once, and at each reply.
+    fn default() -> Self {
+        Self {
+            after: 0,
+            at: None,
+            once: false,
+            probability: 1.0,
+        }
+    }
 }
 
 /// A fault and its trigger.
@@ -173,6 +172,10 @@ impl FromStr for FaultSpec {
                 Err(format!("{name} takes no value"))
             }
         };
+        let mut random = |fault| {
+            trigger.probability = probability(name, value)?;
+            Ok::<_, String>(Fault::Link(fault))
+        };
         use DeviceFault as D;
         if let Some(fault) = AgentFault::parse(name, value) {
             return Ok(Self {
@@ -181,15 +184,15 @@ impl FromStr for FaultSpec {
             });
         }
         let fault = match name {
-            "loss" => Fault::Loss(probability(name, value)?),
-            "delay" => Fault::Delay(duration(name, value)?),
-            "late" => Fault::Late(duration(name, value)?),
-            "duplicate" => Fault::Duplicate(probability(name, value)?),
-            "truncate" => Fault::Truncate(probability(name, value)?),
-            "garble" => Fault::Garble(probability(name, value)?),
-            "hangup" => bare(Fault::HangUp)?,
-            "slow" => bare(Fault::Slow)?,
-            "flood" => bare(Fault::Flood)?,
+            "drop" => random(LinkFault::Drop)?,
+            "delay" => Fault::Link(LinkFault::Delay(duration(name, value)?)),
+            "reorder" => Fault::Link(LinkFault::Reorder(duration(name, value)?)),
+            "duplicate" => random(LinkFault::Duplicate)?,
+            "truncate" => random(LinkFault::Truncate)?,
+            "corrupt" => random(LinkFault::Corrupt)?,
+            "reset" => bare(Fault::Link(LinkFault::Reset))?,
+            "throttle" => bare(Fault::Link(LinkFault::Throttle(1)))?,
+            "flood" => bare(Fault::Link(LinkFault::Flood))?,
             "hostile-text" => Fault::HostileText(value.unwrap_or_default().parse()?),
             "reboot" => Fault::Device(bare(Fault::Device(D::Reboot)).map(|_| D::Reboot)?),
             "alarm" => Fault::Device(D::Alarm(text()?)),
@@ -234,16 +237,16 @@ pub trait ApplyDeviceFault: Send + Sync {
 pub struct ReplyDelivery {
     /// Delay before the first byte.
     pub delay: Duration,
-    /// Messages that are sent after the delay; empty if the reply is lost.
+    /// Messages that are sent after the delay; empty if the reply is dropped.
     pub now: Vec<Vec<u8>>,
-    /// Message that is sent later, and its additional delay.
-    pub late: Option<(Duration, Vec<u8>)>,
+    /// Message that is sent after later ones, and its additional delay.
+    pub reordered: Option<(Duration, Vec<u8>)>,
     /// Time between bytes.
     pub pace: Duration,
     /// Whether nonsense follows without end.
     pub flood: bool,
-    /// Whether the line is hung up then.
-    pub hang_up: bool,
+    /// Whether the connection ends then.
+    pub reset: bool,
 }
 
 struct Active {
@@ -425,62 +428,43 @@ impl FaultInjector {
         let mut delivery = ReplyDelivery {
             delay: Duration::ZERO,
             now: Vec::new(),
-            late: None,
+            reordered: None,
             pace: Duration::ZERO,
             flood: false,
-            hang_up: false,
+            reset: false,
         };
         let mut due = Vec::new();
         let mut guard = self.lock();
         let inner = &mut *guard;
-        let (mut copies, mut lost, mut late, mut bytes) = (1, false, None, reply);
+        let (mut copies, mut dropped, mut reordered, mut bytes) = (1, false, None, reply);
         inner.active.retain_mut(|active| {
             active.seen += 1;
             if active.seen <= active.spec.trigger.after {
                 return true;
             }
-            let mut hit = |p: f64| p >= 1.0 || inner.random.random::<f64>() < p;
+            let p = active.spec.trigger.probability;
             let happened = match &active.spec.fault {
-                Fault::Loss(p) if hit(*p) => {
-                    lost = true;
+                Fault::Link(LinkFault::Corrupt) if bytes.is_empty() => false,
+                Fault::Link(fault) if p >= 1.0 || inner.random.random::<f64>() < p => {
+                    match *fault {
+                        LinkFault::Drop => dropped = true,
+                        LinkFault::Delay(time) => delivery.delay += time,
+                        LinkFault::Reorder(time) => reordered = Some(time),
+                        LinkFault::Duplicate => copies = 2,
+                        LinkFault::Truncate => bytes.truncate(bytes.len() / 2),
+                        LinkFault::Corrupt => {
+                            let bit = inner.random.random_range(0..bytes.len() * 8);
+                            bytes[bit / 8] ^= 1 << (bit % 8);
+                        }
+                        LinkFault::Reset => (dropped, delivery.reset) = (true, true),
+                        LinkFault::Throttle(speed) => {
+                            delivery.pace = Duration::from_secs(1) / speed.max(1);
+                        }
+                        LinkFault::Flood => delivery.flood = true,
+                    }
                     true
                 }
-                Fault::Duplicate(p) if hit(*p) => {
-                    copies = 2;
-                    true
-                }
-                Fault::Truncate(p) if hit(*p) => {
-                    bytes.truncate(bytes.len() / 2);
-                    true
-                }
-                Fault::Garble(p) if !bytes.is_empty() && hit(*p) => {
-                    let bit = inner.random.random_range(0..bytes.len() * 8);
-                    bytes[bit / 8] ^= 1 << (bit % 8);
-                    true
-                }
-                Fault::Loss(_) | Fault::Duplicate(_) | Fault::Truncate(_) | Fault::Garble(_) => {
-                    false
-                }
-                Fault::Delay(time) => {
-                    delivery.delay += *time;
-                    true
-                }
-                Fault::Late(time) => {
-                    late = Some(*time);
-                    true
-                }
-                Fault::HangUp => {
-                    (lost, delivery.hang_up) = (true, true);
-                    true
-                }
-                Fault::Slow => {
-                    delivery.pace = Duration::from_secs(1);
-                    true
-                }
-                Fault::Flood => {
-                    delivery.flood = true;
-                    true
-                }
+                Fault::Link(_) => false,
                 // The relay, and whoever knows where a reply has its text, ask for these.
                 Fault::Agent(_) | Fault::HostileText(_) => true,
                 Fault::Device(fault) => {
@@ -492,9 +476,9 @@ impl FaultInjector {
         });
         let device = inner.device.clone();
         drop(guard);
-        if !lost && !bytes.is_empty() {
-            match late {
-                Some(time) => delivery.late = Some((time, bytes)),
+        if !dropped && !bytes.is_empty() {
+            match reordered {
+                Some(time) => delivery.reordered = Some((time, bytes)),
                 None => delivery.now = vec![bytes; copies],
             }
         }
@@ -530,13 +514,16 @@ mod tests {
     #[test]
     fn fault_specifications_parse_or_are_refused_with_the_reason() {
         let spec: FaultSpec = "delay=200ms@after=3@once".parse().unwrap();
-        assert_eq!(spec.fault, Fault::Delay(Duration::from_millis(200)));
+        assert_eq!(
+            spec.fault,
+            Fault::Link(LinkFault::Delay(Duration::from_millis(200)))
+        );
         assert_eq!(
             spec.trigger,
             Trigger {
                 after: 3,
-                at: None,
-                once: true
+                once: true,
+                ..Trigger::default()
             }
         );
         assert_eq!(
@@ -547,14 +534,16 @@ mod tests {
                 .at,
             Some(Duration::from_secs(5))
         );
-        assert_eq!("hangup".parse::<FaultSpec>().unwrap().fault, Fault::HangUp);
+        let spec: FaultSpec = "drop=0.25".parse().unwrap();
+        assert_eq!(spec.fault, Fault::Link(LinkFault::Drop));
+        assert_eq!(spec.trigger.probability, 0.25);
         for (bad, says) in [
-            ("loss=2", "from 0 to 1"),
-            ("loss=NaN", "from 0 to 1"),
+            ("drop=2", "from 0 to 1"),
+            ("drop=NaN", "from 0 to 1"),
             ("delay", "needs a time"),
             ("delay=x", "invalid duration"),
-            ("hangup=1", "takes no value"),
-            ("slow@never", "invalid trigger"),
+            ("reset=1", "takes no value"),
+            ("throttle@never", "invalid trigger"),
             ("nonsense", "docs/emulators.md"),
             ("", "unknown fault"),
             ("alarm", "needs a value"),
@@ -569,33 +558,55 @@ mod tests {
     }
 
     #[test]
+    fn faults_of_the_link_are_written_by_their_names() {
+        for fault in [
+            LinkFault::Drop,
+            LinkFault::Delay(Duration::from_secs(1)),
+            LinkFault::Reorder(Duration::from_secs(1)),
+            LinkFault::Duplicate,
+            LinkFault::Truncate,
+            LinkFault::Corrupt,
+            LinkFault::Reset,
+            LinkFault::Throttle(1),
+            LinkFault::Flood,
+        ] {
+            let value = match fault {
+                LinkFault::Delay(_) | LinkFault::Reorder(_) => "=1s",
+                _ => "",
+            };
+            let spec: FaultSpec = format!("{}{value}", fault.name()).parse().unwrap();
+            assert_eq!(spec.fault, Fault::Link(fault));
+        }
+    }
+
+    #[test]
     fn without_faults_a_reply_is_sent_unchanged() {
         let delivery = faults(&[]).deliver(b"abc".to_vec());
         assert_eq!(delivery.now, [b"abc"]);
-        assert!(!delivery.flood && !delivery.hang_up && delivery.late.is_none());
+        assert!(!delivery.flood && !delivery.reset && delivery.reordered.is_none());
     }
 
     #[test]
     fn triggers_count_exchanges() {
-        let f = faults(&["loss@after=2@once"]);
+        let f = faults(&["drop@after=2@once"]);
         let sent: Vec<_> = (0..5).map(|_| f.deliver(vec![1]).now.len()).collect();
         assert_eq!(sent, [1, 1, 0, 1, 1]);
         assert!(f.is_quiet());
     }
 
     #[test]
-    fn garble_changes_one_bit_and_truncate_halves() {
-        let sent = &faults(&["garble"]).deliver(vec![0; 8]).now[0];
+    fn corrupt_changes_one_bit_and_truncate_halves() {
+        let sent = &faults(&["corrupt"]).deliver(vec![0; 8]).now[0];
         assert_eq!(sent.iter().map(|b| b.count_ones()).sum::<u32>(), 1);
         assert_eq!(faults(&["truncate"]).deliver(vec![9; 8]).now, [[9; 4]]);
         assert_eq!(faults(&["duplicate"]).deliver(vec![9]).now.len(), 2);
-        assert!(faults(&["garble"]).deliver(Vec::new()).now.is_empty());
+        assert!(faults(&["corrupt"]).deliver(Vec::new()).now.is_empty());
     }
 
     #[test]
     fn a_seed_repeats_a_run() {
         let run = || {
-            let f = faults(&["loss=0.5"]);
+            let f = faults(&["drop=0.5"]);
             (0..64)
                 .map(|_| f.deliver(vec![1]).now.len())
                 .collect::<Vec<_>>()
@@ -606,10 +617,10 @@ mod tests {
     }
 
     #[test]
-    fn clear_cancels_all_faults_and_late_delays_the_reply() {
-        let f = faults(&["late=1s", "hangup"]);
+    fn clear_cancels_all_faults_and_reset_drops_a_reordered_reply() {
+        let f = faults(&["reorder=1s", "reset"]);
         let delivery = f.deliver(vec![1]);
-        assert!(delivery.hang_up && delivery.now.is_empty() && delivery.late.is_none());
+        assert!(delivery.reset && delivery.now.is_empty() && delivery.reordered.is_none());
         assert!(f.add("clear".parse().unwrap()).is_err(), "no device here");
         assert!(f.is_quiet());
     }

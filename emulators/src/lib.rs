@@ -7,7 +7,8 @@
 //! | [`wire`] | what the protocols of several vendors share, without sockets |
 //! | [`fault`] | faults as data |
 //! | [`server`] | TCP, PTY, UDP and HTTP servers around the wire front ends |
-//! | [`profile`] | registry of presets by name, for `qkd-emu`, tests, demos and benchmarks |
+//! | [`profile`] | presets: their options, and what runs once they are started |
+//! | [`profiles`] | the presets by name, for `qkd-emu`, tests, demos and benchmarks |
 //! | [`testbed`] | several emulators, from one file |
 //!
 //! An emulator is written from public facts alone and shares no codec with the driver, so that the
@@ -17,10 +18,12 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
+mod ber;
 pub mod clock;
 pub mod fault;
 pub mod model;
 pub mod profile;
+pub mod profiles;
 pub mod server;
 pub mod testbed;
 pub mod vendor;

@@ -13,7 +13,10 @@
 //! profile = "etsi014-pair"
 //! ```
 
-use crate::profile::{self, Options, RunningEmulator, private};
+use crate::{
+    profile::{Options, RunningEmulator, private},
+    profiles,
+};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, io, net::SocketAddr, path::PathBuf};
 
@@ -79,7 +82,7 @@ impl Testbed {
                 faults: emulator.faults.clone(),
                 seed: self.seed.wrapping_mul(0x1000).wrapping_add(place as u64),
             };
-            let running = profile::start(&emulator.profile, &options)
+            let running = profiles::start(&emulator.profile, &options)
                 .await
                 .map_err(|e| io::Error::new(e.kind(), format!("{name}: {e}")))?;
             all.insert(name.clone(), running);

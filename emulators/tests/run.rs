@@ -298,7 +298,7 @@ fn invalid_command_lines_are_reported_with_the_valid_form() {
             "docs/emulators.md",
         ),
         (
-            &["run", "polatis-16x16", "--fault", "5:hangup"],
+            &["run", "polatis-16x16", "--fault", "5:reset"],
             "there are 4",
         ),
         (&["run", "idq-quantis", "--fault", "cut"], "unplug"),

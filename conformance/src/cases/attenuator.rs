@@ -1,8 +1,9 @@
 //! Cases for variable optical attenuators.
 
 use crate::{
-    case::{Case, CaseOutcome, NotPassed, Precondition, ensure, expect_error, not_applicable},
+    case::{Case, Precondition},
     case_context::CaseContext,
+    case_outcome::{CaseOutcome, NotPassed, ensure, expect_error, not_applicable},
     journal::Snapshot,
     requirement::Impact,
     restore,

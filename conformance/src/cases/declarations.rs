@@ -1,13 +1,15 @@
 //! Capabilities before calls: what a device declares is what it does, no more and no less.
 
+use super::made_up::{made_up_id, synthetic_key};
 use crate::{
-    case::{Case, CaseOutcome, Precondition, applicable, ensure, expect_error, fail},
+    case::{Case, Precondition},
     case_context::CaseContext,
+    case_outcome::{CaseOutcome, applicable, ensure, expect_error, fail},
     reading,
 };
 use qkd_driver_kit::OpenedDevice;
 use qkd_hal::{
-    Effect, ErrorKind, Key, KeyId, Operation as Op, Result, Support,
+    Effect, ErrorKind, Operation as Op, Result, Support,
     encryptor::{ChannelId, Confirmation, Staged, Staging},
     parameter::ParameterValue,
     qkd::{KeyRequest, Role},
@@ -16,7 +18,6 @@ use qkd_switch_hal::{
     AlarmLevels, Attenuation, CrossConnects, MonitorSetting, Port, SwitchState,
     protection::{ExternalCommand, GroupId, ProtectionSetting},
 };
-use zeroize::Zeroizing;
 
 pub(super) const CASES: &[Case] = &[
     Case::new(
@@ -102,20 +103,6 @@ async fn under_claims(b: &CaseContext) -> CaseOutcome {
         }
     }
     Ok(())
-}
-
-/// A key of no device.
-pub(crate) fn synthetic_key(bytes: usize) -> Key {
-    let random: Vec<u8> = std::iter::repeat_with(|| uuid::Uuid::new_v4().into_bytes())
-        .flatten()
-        .take(bytes)
-        .collect();
-    Key::new(uuid::Uuid::new_v4().into(), Zeroizing::new(random))
-}
-
-/// Returns a key ID that was never assigned.
-pub(crate) fn made_up_id() -> KeyId {
-    uuid::Uuid::new_v4().into()
 }
 
 /// Calls a changing operation with arguments of minimal effect; `None` if the device has no such

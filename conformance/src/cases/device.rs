@@ -1,11 +1,9 @@
 //! Cases for operations of every device: identity, health, telemetry, concurrency, close.
 
 use crate::{
-    case::{
-        Case, CaseOutcome, NotPassed, Precondition, Waits, ensure, expect_error, fail,
-        not_applicable,
-    },
+    case::{Case, Precondition, Waits},
     case_context::CaseContext,
+    case_outcome::{CaseOutcome, NotPassed, ensure, expect_error, fail, not_applicable},
     reading,
     requirement::Impact,
 };
@@ -340,7 +338,7 @@ async fn dropped(b: &CaseContext) -> CaseOutcome {
     let opened = b.open().await?;
     let right = reading::stable_reading(b, &opened).await?;
     // The reply is on its way when the caller goes.
-    b.inject(LinkFault::Delayed(Duration::from_millis(50)));
+    b.inject(LinkFault::Delay(Duration::from_millis(50)));
     let gone = tokio::time::timeout(
         Duration::from_millis(10),
         reading::stable_reading(b, &opened),
@@ -394,7 +392,7 @@ async fn closed_twice(b: &CaseContext) -> CaseOutcome {
 async fn error_names(b: &CaseContext) -> CaseOutcome {
     let opened = b.open().await?;
     let device = opened.device();
-    b.inject(LinkFault::Lost);
+    b.inject(LinkFault::Drop);
     let lost = reading::try_steady(b, &opened).await?.err();
     b.script().clear();
     device.close().await?;

@@ -1,11 +1,10 @@
 //! Encryptors, as they are read, and what they refuse.
 
-use super::declarations::{made_up_id, synthetic_key};
+use super::made_up::{made_up_id, synthetic_key};
 use crate::{
-    case::{
-        Case, CaseOutcome, NotPassed, Precondition, ensure, expect_error, fail, not_applicable,
-    },
+    case::{Case, Precondition},
     case_context::CaseContext,
+    case_outcome::{CaseOutcome, NotPassed, ensure, expect_error, fail, not_applicable},
     requirement::Impact,
     result::TargetKind,
 };

@@ -2,8 +2,9 @@
 //! lost.
 
 use crate::{
-    case::{Case, CaseOutcome, NotPassed, Precondition, applicable, ensure, fail, not_applicable},
+    case::{Case, Precondition},
     case_context::CaseContext,
+    case_outcome::{CaseOutcome, NotPassed, applicable, ensure, fail, not_applicable},
     reading,
     requirement::Impact,
 };
@@ -48,7 +49,7 @@ async fn once(b: &CaseContext) -> CaseOutcome {
     let opened = b.open().await?;
     reading::stable_reading(b, &opened).await?;
     let mut events = opened.device().events();
-    b.inject(LinkFault::HangsUp);
+    b.inject(LinkFault::Reset);
     let _ = reading::try_steady(b, &opened).await?;
     let injected = b.script().was_injected();
     b.script().clear();
@@ -110,7 +111,7 @@ async fn slow_reader(b: &CaseContext) -> CaseOutcome {
     let (mut slow, mut quick) = (opened.device().events(), opened.device().events());
     let mut made = 0;
     for round in 0..MANY {
-        b.inject(LinkFault::HangsUp);
+        b.inject(LinkFault::Reset);
         let _ = reading::try_steady(b, &opened).await?;
         b.script().clear();
         reading::stable_reading(b, &opened).await?;

@@ -1,8 +1,9 @@
 //! Exclusivity: a port that only one process may hold is held by one.
 
 use crate::{
-    case::{Case, CaseOutcome, Precondition, ensure, expect_error, not_applicable},
+    case::{Case, Precondition},
     case_context::CaseContext,
+    case_outcome::{CaseOutcome, ensure, expect_error, not_applicable},
     reading,
 };
 use qkd_hal::{DeviceUri, ErrorKind};

@@ -2,11 +2,11 @@
 
 use super::protection::{Group, others};
 use crate::{
-    case::{
-        Case, CaseOutcome, NotPassed, Precondition, applicable, ensure, expect_error, fail,
-        not_applicable,
-    },
+    case::{Case, Precondition},
     case_context::CaseContext,
+    case_outcome::{
+        CaseOutcome, NotPassed, applicable, ensure, expect_error, fail, not_applicable,
+    },
     requirement::Impact,
     restore,
 };

@@ -1,13 +1,11 @@
 //! Cases for key delivery: unique keys, equal at both ends, each delivered once, and every loss
 //! reported.
 
-use super::{declarations::made_up_id, module};
+use super::{made_up::made_up_id, module};
 use crate::{
-    case::{
-        Case, CaseOutcome, NotPassed, Precondition, Waits, ensure, expect_error, fail,
-        not_applicable,
-    },
+    case::{Case, Precondition, Waits},
     case_context::CaseContext,
+    case_outcome::{CaseOutcome, NotPassed, ensure, expect_error, fail, not_applicable},
     reading,
     requirement::Impact,
     result::TargetKind,
@@ -111,7 +109,7 @@ pub(super) const CASES: &[Case] = &[
     .negative()
     .impact(Impact::Destructive),
     Case::new(
-        "QKD-20/lost",
+        "QKD-20/drop",
         "loses the reply to a request for keys",
         EMULATED,
         |b| Box::pin(lost(b)),
@@ -506,7 +504,7 @@ async fn lose(
 async fn lost(b: &CaseContext) -> CaseOutcome {
     let module = open(b).await?;
     let mut events = module.events();
-    for fault in [LinkFault::Lost, LinkFault::HangsUp, LinkFault::CutShort] {
+    for fault in [LinkFault::Drop, LinkFault::Reset, LinkFault::Truncate] {
         let error = lose(b, &*module, fault).await?;
         ensure(error.effect() == Effect::Unknown, || {
             format!("a reply with keys was lost ({fault:?}): {error}")
@@ -532,7 +530,7 @@ async fn void(b: &CaseContext) -> CaseOutcome {
     lose(
         b,
         &*module,
-        LinkFault::Late(b.session.deadline() + b.session.deadline() / 4),
+        LinkFault::Reorder(b.session.deadline() + b.session.deadline() / 4),
     )
     .await?;
     // A late reply holds keys: they must not come to whoever asks next.

@@ -1,15 +1,13 @@
 //! Cases for key rolls: staging, activation, confirmation, and interruptions between them.
 
 use super::{
-    declarations::synthetic_key,
     encryptor::{channel, open, size},
+    made_up::synthetic_key,
 };
 use crate::{
-    case::{
-        Case, CaseOutcome, NotPassed, Precondition, Waits, ensure, expect_error, fail,
-        not_applicable,
-    },
+    case::{Case, Precondition, Waits},
     case_context::CaseContext,
+    case_outcome::{CaseOutcome, NotPassed, ensure, expect_error, fail, not_applicable},
     journal::Snapshot,
     reading,
     requirement::Impact,
@@ -105,7 +103,7 @@ pub(super) const CASES: &[Case] = &[
     )
     .impact(Impact::Destructive),
     Case::new(
-        "ENC-17/lost",
+        "ENC-17/drop",
         "loses each reply of a staging, in turn",
         EMULATED,
         |b| Box::pin(agreeing(b, stage_lost(b))),
@@ -114,7 +112,7 @@ pub(super) const CASES: &[Case] = &[
     .negative()
     .impact(Impact::Destructive),
     Case::new(
-        "ENC-18/lost",
+        "ENC-18/drop",
         "loses each reply of an activation, in turn",
         EMULATED,
         |b| Box::pin(agreeing(b, activate_lost(b))),
@@ -599,7 +597,7 @@ async fn stage_lost(b: &CaseContext) -> CaseOutcome {
         let (result, injected) = b
             .with_fault(
                 exchange,
-                LinkFault::Lost,
+                LinkFault::Drop,
                 b.call(Op::Stage, encryptor.stage(&id, &key)),
             )
             .await;
@@ -632,7 +630,7 @@ async fn activate_lost(b: &CaseContext) -> CaseOutcome {
         let (result, injected) = b
             .with_fault(
                 exchange,
-                LinkFault::Lost,
+                LinkFault::Drop,
                 b.call(Op::Activate, encryptor.activate(&staged)),
             )
             .await;

@@ -10,6 +10,7 @@ mod exclusive_port;
 mod failover;
 mod key_delivery;
 mod key_roll;
+mod made_up;
 mod module;
 mod parameters;
 mod power;
@@ -19,8 +20,8 @@ mod recovery;
 mod switch;
 mod switching;
 
-pub(crate) use declarations::synthetic_key;
 pub(crate) use key_roll::settled;
+pub(crate) use made_up::synthetic_key;
 pub(crate) use parameters::different_value as another_value;
 pub(crate) use switching::change;
 

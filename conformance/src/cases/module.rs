@@ -1,8 +1,9 @@
 //! QKD modules, as they are read and run.
 
 use crate::{
-    case::{Case, CaseOutcome, NotPassed, Precondition, ensure, not_applicable},
+    case::{Case, Precondition},
     case_context::CaseContext,
+    case_outcome::{CaseOutcome, NotPassed, ensure, not_applicable},
     journal::Snapshot,
     reading,
     requirement::Impact,

@@ -1,8 +1,9 @@
 //! Parameters: the vendor's settings that can be reached by name.
 
 use crate::{
-    case::{Case, CaseOutcome, NotPassed, Precondition, applicable, ensure, expect_error},
+    case::{Case, Precondition},
     case_context::CaseContext,
+    case_outcome::{CaseOutcome, NotPassed, applicable, ensure, expect_error},
     journal::Snapshot,
     requirement::Impact,
     restore,

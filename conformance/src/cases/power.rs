@@ -5,8 +5,9 @@ use super::{
     switch::{only, paths},
 };
 use crate::{
-    case::{Case, CaseOutcome, NotPassed, Precondition, ensure, expect_error, not_applicable},
+    case::{Case, Precondition},
     case_context::CaseContext,
+    case_outcome::{CaseOutcome, NotPassed, ensure, expect_error, not_applicable},
     journal::Snapshot,
     requirement::Impact,
     restore,

@@ -1,10 +1,9 @@
 //! Protection switches, as they are read and set.
 
 use crate::{
-    case::{
-        Case, CaseOutcome, NotPassed, Precondition, ensure, expect_error, fail, not_applicable,
-    },
+    case::{Case, Precondition},
     case_context::CaseContext,
+    case_outcome::{CaseOutcome, NotPassed, ensure, expect_error, fail, not_applicable},
     journal::Snapshot,
     requirement::Impact,
     restore::{self, protected},

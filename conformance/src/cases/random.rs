@@ -1,8 +1,9 @@
 //! Cases for random sources.
 
 use crate::{
-    case::{Case, CaseOutcome, NotPassed, Precondition, Waits, ensure, expect_error, fail},
+    case::{Case, Precondition, Waits},
     case_context::CaseContext,
+    case_outcome::{CaseOutcome, NotPassed, ensure, expect_error, fail},
     requirement::Impact,
 };
 use qkd_driver_kit::wrap::fault::LinkFault;
@@ -81,7 +82,7 @@ pub(super) const CASES: &[Case] = &[
     )
     .negative(),
     Case::new(
-        "RNG-12/lost",
+        "RNG-12/drop",
         "loses each transfer of a request, in turn",
         RANDOM,
         |b| Box::pin(lost(b)),
@@ -288,7 +289,7 @@ async fn lost(b: &CaseContext) -> CaseOutcome {
     let source = open(b).await?;
     for exchange in 0..16 {
         let (result, injected) = b
-            .with_fault(exchange, LinkFault::Lost, take(b, &*source, 1024))
+            .with_fault(exchange, LinkFault::Drop, take(b, &*source, 1024))
             .await;
         if let Err(error) = result {
             ensure(crate::reading::is_transport_error(&error), || {

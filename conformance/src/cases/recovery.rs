@@ -2,11 +2,11 @@
 //! deadline, or the right reply; and the next call succeeds.
 
 use crate::{
-    case::{
-        Case, CaseOutcome, NotPassed, Precondition, Waits, applicable, ensure, expect_error, fail,
-        not_applicable,
-    },
+    case::{Case, Precondition, Waits},
     case_context::CaseContext,
+    case_outcome::{
+        CaseOutcome, NotPassed, applicable, ensure, expect_error, fail, not_applicable,
+    },
     lanes::{self, Contexts, Lane},
     reading,
     requirement::Impact,
@@ -23,74 +23,74 @@ const NEEDS_DEVICE: &[Precondition] = &[Precondition::Live];
 
 pub(super) const CASES: &[Case] = &[
     Case::new(
-        "DEV-26/lost",
-        "loses each reply of a reading, in turn",
+        "DEV-26/drop",
+        "drops each reply of a reading, in turn",
         NEEDS_DEVICE,
-        |b| Box::pin(injected(b, LinkFault::Lost)),
+        |b| Box::pin(injected(b, LinkFault::Drop)),
     )
     .waits(Waits::EachExchange)
     .negative(),
     Case::new(
-        "DEV-27/late",
+        "DEV-27/reorder",
         "lets each reply of a reading come after its deadline",
         NEEDS_DEVICE,
-        |b| Box::pin(late(b)),
+        |b| Box::pin(reordered(b)),
     )
     .waits(Waits::EachExchange)
     .negative(),
     Case::new(
-        "DEV-28/doubled",
-        "lets each reply of a reading come twice",
+        "DEV-28/duplicate",
+        "duplicates each reply of a reading",
         NEEDS_DEVICE,
-        |b| Box::pin(injected(b, LinkFault::Twice)),
+        |b| Box::pin(injected(b, LinkFault::Duplicate)),
     )
     .negative(),
     Case::new(
-        "DEV-29/cut",
-        "cuts the second half of each reply",
+        "DEV-29/truncate",
+        "truncates each reply to its first half",
         NEEDS_DEVICE,
-        |b| Box::pin(injected(b, LinkFault::CutShort)),
+        |b| Box::pin(injected(b, LinkFault::Truncate)),
     )
     .waits(Waits::EachExchange)
     .negative(),
     Case::new(
-        "DEV-30/damaged",
-        "turns one bit of each reply",
+        "DEV-30/corrupt",
+        "corrupts one bit of each reply",
         NEEDS_DEVICE,
-        |b| Box::pin(damaged(b)),
+        |b| Box::pin(corrupted(b)),
     )
     .negative(),
     Case::new(
-        "DEV-31/hung-up",
-        "hangs up instead of each reply",
+        "DEV-31/reset",
+        "resets the connection instead of each reply",
         NEEDS_DEVICE,
-        |b| Box::pin(injected(b, LinkFault::HangsUp)),
+        |b| Box::pin(injected(b, LinkFault::Reset)),
     )
     .negative(),
     Case::new(
         "DEV-32/flood",
         "lets each reply never end",
         NEEDS_DEVICE,
-        |b| Box::pin(injected(b, LinkFault::Floods)),
+        |b| Box::pin(injected(b, LinkFault::Flood)),
     )
     .negative(),
     Case::new(
-        "DEV-33/slow",
-        "lets each reply come at one byte a second",
+        "DEV-33/throttle",
+        "throttles each reply to one byte a second",
         NEEDS_DEVICE,
-        |b| Box::pin(injected(b, LinkFault::Slow(1))),
+        |b| Box::pin(injected(b, LinkFault::Throttle(1))),
     )
     .waits(Waits::EachExchange)
     .negative(),
     Case::new(
-        "DEV-34/delayed",
+        "DEV-34/delay",
         "delays each reply by a fifth of the deadline",
         NEEDS_DEVICE,
         |b| Box::pin(delayed(b)),
     ),
     Case::new(
         "DEV-35/opening",
-        "loses each reply while the device is opened",
+        "drops each reply while the device is opened",
         NEEDS_DEVICE,
         |b| Box::pin(opening(b)),
     )
@@ -138,8 +138,8 @@ async fn injected(b: &CaseContext, fault: LinkFault) -> CaseOutcome {
 
 /// If the protocol has no checksum, one damaged bit can produce another valid reply: the case
 /// accepts one such reading.
-async fn damaged(b: &CaseContext) -> CaseOutcome {
-    each(b, LinkFault::Damaged, |_, result| match result {
+async fn corrupted(b: &CaseContext) -> CaseOutcome {
+    each(b, LinkFault::Corrupt, |_, result| match result {
         Ok(_) => Ok(()),
         Err(error) => {
             let typed = reading::is_transport_error(&error)
@@ -250,7 +250,7 @@ async fn next_call_after(
     opened: &OpenedDevice,
     fault: LinkFault,
 ) -> Result<qkd_hal::Result<String>, NotPassed> {
-    let lasts = if matches!(fault, LinkFault::Slow(_) | LinkFault::Late(_)) {
+    let lasts = if matches!(fault, LinkFault::Throttle(_) | LinkFault::Reorder(_)) {
         8
     } else {
         0
@@ -271,10 +271,10 @@ fn at(exchange: usize, stop: NotPassed) -> NotPassed {
     }
 }
 
-async fn late(b: &CaseContext) -> CaseOutcome {
+async fn reordered(b: &CaseContext) -> CaseOutcome {
     injected(
         b,
-        LinkFault::Late(b.session.deadline() + b.session.deadline() / 4),
+        LinkFault::Reorder(b.session.deadline() + b.session.deadline() / 4),
     )
     .await
 }
@@ -283,7 +283,7 @@ async fn delayed(b: &CaseContext) -> CaseOutcome {
     let opened = b.open().await?;
     let right = reading::stable_reading(b, &opened).await?;
     b.script()
-        .inject(0, LinkFault::Delayed(b.session.deadline() / 5));
+        .inject(0, LinkFault::Delay(b.session.deadline() / 5));
     let read = reading::stable_reading(b, &opened).await?;
     applicable(b.script().was_injected(), "its reading touches no wire")?;
     ensure(read == right, || {
@@ -327,7 +327,7 @@ async fn opening_on(contexts: &Contexts<'_>, exchanges: usize) -> CaseOutcome {
 /// Opens the device while the reply of one exchange is lost.
 async fn opening_without(b: &CaseContext, exchange: usize) -> CaseOutcome {
     let script = FaultScript::new();
-    script.inject(exchange, LinkFault::Lost);
+    script.inject(exchange, LinkFault::Drop);
     let begun = tokio::time::Instant::now();
     let result = b.open_another(&script).await;
     let took = begun.elapsed();
@@ -385,7 +385,7 @@ async fn another(b: &CaseContext) -> CaseOutcome {
     // The link is lost, as when a device is replaced; the next call reaches the other device.
     let plugged = b.fault("unplug").is_ok();
     if !plugged {
-        b.inject(LinkFault::HangsUp);
+        b.inject(LinkFault::Reset);
     }
     let _ = b.call(Op::Identity, opened.device().identity()).await;
     b.script().clear();

@@ -1,10 +1,9 @@
 //! Optical switches, as they are read.
 
 use crate::{
-    case::{
-        Case, CaseOutcome, NotPassed, Precondition, ensure, expect_error, fail, not_applicable,
-    },
+    case::{Case, Precondition},
     case_context::CaseContext,
+    case_outcome::{CaseOutcome, NotPassed, ensure, expect_error, fail, not_applicable},
     requirement::Impact,
 };
 use qkd_hal::{ErrorKind, Operation as Op};

@@ -2,11 +2,9 @@
 
 use super::switch::{only, open, paths};
 use crate::{
-    case::{
-        Case, CaseOutcome, NotPassed, Precondition, Waits, ensure, expect_error, fail,
-        not_applicable,
-    },
+    case::{Case, Precondition, Waits},
     case_context::CaseContext,
+    case_outcome::{CaseOutcome, NotPassed, ensure, expect_error, fail, not_applicable},
     journal::Snapshot,
     lanes::{self, Contexts},
     requirement::Impact,
@@ -79,19 +77,19 @@ pub(super) const CASES: &[Case] = &[
     .negative()
     .impact(Impact::Disruptive),
     Case::new(
-        "SWI-17/lost",
+        "SWI-17/drop",
         "loses each reply of an apply, in turn",
         EMULATED,
-        |b| Box::pin(interrupted(b, LinkFault::Lost)),
+        |b| Box::pin(interrupted(b, LinkFault::Drop)),
     )
     .waits(Waits::EachExchange)
     .negative()
     .impact(Impact::Disruptive),
     Case::new(
-        "SWI-17/hung-up",
+        "SWI-17/reset",
         "hangs up at each exchange of an apply, in turn",
         EMULATED,
-        |b| Box::pin(interrupted(b, LinkFault::HangsUp)),
+        |b| Box::pin(interrupted(b, LinkFault::Reset)),
     )
     .waits(Waits::Deadlines(2))
     .negative()
@@ -975,7 +973,7 @@ async fn acknowledged(b: &CaseContext) -> CaseOutcome {
         })?;
     }
     // A reply that was lost: nothing is known any more.
-    b.inject(LinkFault::Lost);
+    b.inject(LinkFault::Drop);
     let error = expect_error(
         "a move whose acknowledgement was lost",
         b.call(

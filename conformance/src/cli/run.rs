@@ -4,10 +4,13 @@ use super::Failure;
 use crate::{
     dut::Dut,
     journal::{Journal, PreviousRun},
+    observer::RunObserver,
     report,
     requirement::Impact,
     result::{CaseResult, Outcome, Results, Run, Verdict},
-    suite::{Refusal, RunObserver, RunOptions, Suite, about},
+    runner::RunOptions,
+    session::Refusal,
+    suite::{Suite, about},
 };
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};

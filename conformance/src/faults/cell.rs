@@ -3,10 +3,11 @@
 
 use super::{MatrixCell, MatrixFault};
 use crate::{
-    case::NotPassed, case_context::CaseContext, prepared_call::PreparedCall, reading,
-    runner::virtual_runtime, session::Session,
+    case_context::CaseContext, case_outcome::NotPassed, prepared_call::PreparedCall, reading,
+    session::Session, threads::virtual_runtime,
 };
 use futures::FutureExt;
+use qkd_driver_kit::wrap::fault::LinkFault;
 use qkd_hal::{ErrorKind, Operation, Result};
 use std::{collections::BTreeSet, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
@@ -84,7 +85,7 @@ async fn trial(
     fault: MatrixFault,
     exchange: usize,
 ) -> Result<Ending, String> {
-    let bench = session.bench(None).await?;
+    let bench = CaseContext::of(session, None).await?;
     let opened = bench
         .open()
         .await
@@ -95,7 +96,7 @@ async fn trial(
         Err(stop) => return Err(format!("it could not be prepared: {stop:?}")),
     };
     match fault {
-        MatrixFault::Wire(_, fault) => bench.script().inject(exchange, fault),
+        MatrixFault::Link(fault) => bench.script().inject(exchange, fault),
         MatrixFault::Device(spec) => match bench.fault(spec) {
             Err(NotPassed::NotApplicable(_)) => return Ok(Ending::None),
             other => other.map_err(|stop| format!("{stop:?}"))?,
@@ -144,7 +145,10 @@ async fn next_call_works(
     let mut last = String::new();
     // Pending input of a line that cannot be disconnected, or a restart, needs time; all others
     // respond immediately.
-    let slow = matches!(fault, MatrixFault::Device(_)) || matches!(fault.name(), "slow" | "late");
+    let slow = matches!(
+        fault,
+        MatrixFault::Device(_) | MatrixFault::Link(LinkFault::Throttle(_) | LinkFault::Reorder(_))
+    );
     for _ in 0..if slow { 40 } else { 1 } {
         match reading::try_steady(bench, opened).await {
             Err(NotPassed::NotApplicable(_)) | Ok(Ok(_)) => return Ok(()),

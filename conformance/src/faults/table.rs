@@ -59,7 +59,7 @@ pub fn markdown(cells: &[MatrixCell]) -> String {
 const HEAD: &str = "\
 # The fault matrix
 
-Every device × every operation × every fault, in memory, in virtual time. A fault of the wire is
+Every device × every operation × every fault, in memory, in virtual time. A fault of the link is
 injected into each exchange of the call in turn (of long calls: the first twelve, then each tenth).
 A fault of the device is injected when the call begins. Each trial runs on a new emulator.
 

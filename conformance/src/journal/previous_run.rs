@@ -1,6 +1,8 @@
 //! Reading the journal of an earlier run.
 
-use super::{Line, Snapshot, chain::Chain, manual_restore};
+mod manual_restore;
+
+use super::{Line, Snapshot, chain::Chain};
 use crate::result::{CaseResult, DeviceFacts};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

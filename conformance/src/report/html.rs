@@ -828,7 +828,7 @@ mod tests {
         let mut results = sample::results();
         results.runs.truncate(1);
         let run = &mut results.runs[0];
-        run.faults = vec!["loss=0.1".to_owned()];
+        run.faults = vec!["drop=0.1".to_owned()];
         run.deviations.clear();
         run.interrupted = false;
         run.requirements.truncate(3);
@@ -850,7 +850,7 @@ mod tests {
         );
         let page = render(&results).unwrap();
         assert!(page.contains("mark doubt\"><b aria-hidden=\"true\">◐</b> Not tested: 1 of 2"));
-        assert!(page.contains("With injected faults: <code>loss=0.1</code>"));
+        assert!(page.contains("With injected faults: <code>drop=0.1</code>"));
         let run = &mut results.runs[0];
         run.requirements.remove(1);
         assert_eq!(run.headline(), "Conforms: 1 of 1 requirement");

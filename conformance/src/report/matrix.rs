@@ -150,7 +150,7 @@ mod tests {
         assert!(
             text.contains(
                 "| 1 | &lt;script&gt;alert(1)&lt;/script&gt; | Does not conform: 2 of 6 \
-                 requirements failed, 1 not tested; with injected faults: loss=0.2"
+                 requirements failed, 1 not tested; with injected faults: drop=0.2"
             ),
             "{text}"
         );

@@ -94,7 +94,7 @@ pub(crate) fn results() -> Results {
         peer: Some(format!("peer {HOSTILE}")),
         allowed: Impact::Reversible,
         scope: Some(format!("ports 1, 17 {HOSTILE}")),
-        faults: vec![format!("loss=0.2 {HOSTILE}")],
+        faults: vec![format!("drop=0.2 {HOSTILE}")],
         device: Some(DeviceFacts {
             vendor: format!("Vendor {HOSTILE}"),
             model: Some(format!("Model {HOSTILE}")),

@@ -2,7 +2,7 @@
 //! report to find the defect.
 
 use qkd_conformance::{Dut, RunOptions, Suite, Verdict, report, result::Outcome};
-use qkd_emulators::profile::{self, Options};
+use qkd_emulators::{profile::Options, profiles};
 
 #[test]
 fn a_defect_is_found_from_the_report_alone() {
@@ -17,7 +17,7 @@ fn a_defect_is_found_from_the_report_alone() {
             faults: vec!["truncate@after=12".to_owned()],
             ..Options::default().seeded(5)
         };
-        let hidden = profile::start("polatis-16x16", &options).await.unwrap();
+        let hidden = profiles::start("polatis-16x16", &options).await.unwrap();
         let text = format!(
             "name = 'rack 3'\nprofile = 'matrix-switch'\nuri = '{}'\ndeadline = '300ms'\n",
             hidden.ready().uri

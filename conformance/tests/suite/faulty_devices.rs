@@ -10,11 +10,11 @@ use qkd_conformance::{
 };
 use qkd_driver_kit::{
     Driver, DriverInfo, OpenContext, OpenedDevice, Registry,
-    context::Endpoint,
     link::{
         LinkError,
         bytes::{ByteStream, Connector},
         http::{HttpResponse, HttpService, Method},
+        memory::Endpoint,
         snmp::{ErrorStatus, Notification, Oid, SnmpService, Value, VarBind},
         usb::{Completion, SetupPacket, UsbService},
     },

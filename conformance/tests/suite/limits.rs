@@ -33,7 +33,7 @@ fn a_kme_that_delivers_one_key_per_request_conforms() {
         "QKD-11/pairing",
         "QKD-12/order",
         "QKD-18/too-many",
-        "QKD-20/lost",
+        "QKD-20/drop",
         "QKD-23/side-by-side",
         "QKD-25/spent",
         "QKD-26/random",

@@ -1,6 +1,9 @@
 //! A change left by an interrupted run is always reported.
 
-use qkd_emulators::profile::{self, Options};
+use qkd_emulators::{
+    profile::{self, Options},
+    profiles,
+};
 use sha2::{Digest, Sha256};
 use std::{path::Path, process::Command};
 
@@ -123,7 +126,7 @@ fn switch() -> (
         .build()
         .unwrap();
     let (running, uri, serial) = runtime.block_on(async {
-        let running = profile::start("polatis-16x16", &Options::default())
+        let running = profiles::start("polatis-16x16", &Options::default())
             .await
             .unwrap();
         let uris = &running.ready().uris;

@@ -101,7 +101,7 @@ fn a_device_that_was_left_changed_is_not_tested_further_and_is_in_the_journal() 
         .build()
         .unwrap();
     let (request, results) = runtime.block_on(async {
-        let emulator = qkd_emulators::profile::start(
+        let emulator = qkd_emulators::profiles::start(
             "polatis-16x16",
             &qkd_emulators::profile::Options::default(),
         )
@@ -422,7 +422,7 @@ fn a_device_that_disappears_is_inconclusive_and_receives_no_more_requests() {
         .build()
         .unwrap();
     let results = runtime.block_on(async {
-        let emulator = qkd_emulators::profile::start(
+        let emulator = qkd_emulators::profiles::start(
             "polatis-16x16",
             &qkd_emulators::profile::Options::default(),
         )

@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use device::{ff, self_align};
 use qkd_driver_kit::{
     Driver, DriverInfo, OpenContext, OpenedDevice,
-    driver::{Transport, UriParameter, Verification, VerificationScope},
+    driver_info::{Transport, UriParameter, Verification, VerificationScope},
     link::stream::Resync,
     switching::TransportConfig,
 };

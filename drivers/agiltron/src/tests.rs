@@ -3,8 +3,10 @@
 use crate::driver;
 use qkd_driver_kit::{
     OpenContext, OpenedDevice, Registry,
-    context::Endpoint,
-    link::{memory::MemoryConnector, scripted::plan},
+    link::{
+        memory::{Endpoint, MemoryConnector},
+        scripted::plan,
+    },
 };
 use qkd_hal::{
     DeviceMisbehaved, Effect, ErrorKind, Operation, Result, Support, TransportFault,
@@ -20,10 +22,10 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 enum PeerFault {
     Answer([u8; 4]),
-    Silence,
-    Late,
-    HangUp,
-    Twice,
+    Drop,
+    Delay,
+    Reset,
+    Duplicate,
 }
 
 #[derive(Default)]
@@ -65,11 +67,11 @@ async fn open(query: &str) -> (Result<OpenedDevice>, Arc<Mutex<Sim>>) {
                     (sim.faults.pop_front(), answer(&mut sim, frame))
                 };
                 let reply = match fault {
-                    Some(PeerFault::HangUp) => return,
-                    Some(PeerFault::Silence) => continue,
+                    Some(PeerFault::Reset) => return,
+                    Some(PeerFault::Drop) => continue,
                     Some(PeerFault::Answer(bytes)) => bytes.to_vec(),
-                    Some(PeerFault::Twice) => [reply.unwrap(), reply.unwrap()].concat(),
-                    Some(PeerFault::Late) => {
+                    Some(PeerFault::Duplicate) => [reply.unwrap(), reply.unwrap()].concat(),
+                    Some(PeerFault::Delay) => {
                         tokio::time::sleep(Duration::from_millis(5_100)).await;
                         reply.unwrap().to_vec()
                     }
@@ -153,10 +155,10 @@ async fn mismatched_late_duplicated_and_missing_replies_fail_only_one_call() {
             PeerFault::Answer([1, 0x11, 0, 0]),
             ErrorKind::Misbehaved(DeviceMisbehaved::ValueOutOfRange),
         ),
-        (PeerFault::Silence, ErrorKind::Timeout),
-        (PeerFault::Late, ErrorKind::Timeout),
+        (PeerFault::Drop, ErrorKind::Timeout),
+        (PeerFault::Delay, ErrorKind::Timeout),
         (
-            PeerFault::HangUp,
+            PeerFault::Reset,
             ErrorKind::Transport(TransportFault::HungUp),
         ),
     ] {
@@ -164,7 +166,7 @@ async fn mismatched_late_duplicated_and_missing_replies_fail_only_one_call() {
         assert_eq!(switch.connections().await.unwrap_err().kind(), kind);
         assert_eq!(switch.connections().await.unwrap().value, state("common-2"));
     }
-    sim.lock().unwrap().faults.push_back(PeerFault::Twice);
+    sim.lock().unwrap().faults.push_back(PeerFault::Duplicate);
     assert_eq!(switch.connections().await.unwrap().value, state("common-2"));
     let to_4 = plan(&opened, "common-4").await.unwrap();
     assert!(switch.apply(&to_4).await.unwrap().verified);
@@ -220,7 +222,7 @@ async fn self_align_never_reports_an_unread_position() {
         (state("common-14"), Quality::Stale)
     );
     let next = plan(&opened, "common-1").await.unwrap();
-    sim.lock().unwrap().faults.push_back(PeerFault::Silence);
+    sim.lock().unwrap().faults.push_back(PeerFault::Drop);
     let error = switch.apply(&next).await.unwrap_err();
     assert_eq!(
         (error.kind(), error.effect()),

@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use device::{gp600, mems};
 use qkd_driver_kit::{
     Driver, DriverInfo, OpenContext, OpenedDevice,
-    driver::{Probe, Transport, UriParameter, Verification, VerificationScope},
+    driver_info::{Probe, Transport, UriParameter, Verification, VerificationScope},
     link::stream::Resync,
     switching::TransportConfig,
 };

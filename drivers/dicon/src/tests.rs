@@ -133,7 +133,7 @@ async fn the_module_moves_disconnects_and_verifies() {
 async fn a_set_that_the_module_does_not_apply_is_reported() {
     let (opened, far) = open_mems().await;
     let to_5 = plan(&opened, "common-5").await.unwrap();
-    far.inject("I1 5", PeerFault::Lost);
+    far.inject("I1 5", PeerFault::DropRequest);
     let error = opened.switch().unwrap().apply(&to_5).await.unwrap_err();
     assert_eq!(
         (error.kind(), error.effect()),
@@ -270,7 +270,7 @@ async fn a_lost_error_query_leaves_the_effect_unknown_and_the_state_is_reported(
     let plan = plan(&opened, "1-5,3-7").await.unwrap();
     // A set is not answered: a line that was hung up instead shows in the next exchange, which is
     // over a new one.
-    far.inject("X1 CH 3 3", PeerFault::HangUp);
+    far.inject("X1 CH 3 3", PeerFault::Reset);
     let error = switch.apply(&plan).await.unwrap_err();
     assert_eq!(
         (error.kind(), error.effect()),
@@ -281,7 +281,7 @@ async fn a_lost_error_query_leaves_the_effect_unknown_and_the_state_is_reported(
         "{error}"
     );
     far.inject("SYST:ERR?", PeerFault::Answer("+0, No Error\r"));
-    far.inject("SYST:ERR?", PeerFault::HangUp);
+    far.inject("SYST:ERR?", PeerFault::Reset);
     let error = switch.apply(&plan).await.unwrap_err();
     assert_eq!(
         (error.kind(), error.effect()),
@@ -359,7 +359,7 @@ async fn wavelength_and_auto_save_are_parameters() {
         ParameterValue::Real(1310.0)
     );
     assert!(far.now().device.auto_save);
-    far.inject("WEN 0", PeerFault::Lost);
+    far.inject("WEN 0", PeerFault::DropRequest);
     let error = device
         .set_parameter("auto-save", &ParameterValue::Flag(false))
         .await

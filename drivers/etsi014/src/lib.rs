@@ -15,7 +15,7 @@ pub use device::Etsi014;
 use async_trait::async_trait;
 use qkd_driver_kit::{
     Driver, DriverInfo, OpenContext, OpenedDevice,
-    driver::{Transport, UriParameter, Verification, VerificationScope},
+    driver_info::{Transport, UriParameter, Verification, VerificationScope},
 };
 use qkd_hal::{DeviceKind, DeviceUri, Error, Maturity, Result, event::EventHub};
 use std::sync::Arc;

@@ -3,8 +3,10 @@
 use crate::driver;
 use qkd_driver_kit::{
     OpenContext, OpenedDevice, Registry,
-    context::Endpoint,
-    link::http::{HttpResponse, HttpService, Method},
+    link::{
+        http::{HttpResponse, HttpService, Method},
+        memory::Endpoint,
+    },
 };
 use qkd_hal::{
     DeviceMisbehaved, Effect, ErrorKind, EventKind, KeyId, Result,

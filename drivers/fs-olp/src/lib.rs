@@ -14,7 +14,7 @@ use async_trait::async_trait;
 use chassis::Units;
 use qkd_driver_kit::{
     Driver, DriverInfo, OpenContext, OpenedDevice,
-    driver::{Probe, Transport, UriParameter, Verification, VerificationScope},
+    driver_info::{Probe, Transport, UriParameter, Verification, VerificationScope},
     link::snmp_client::SnmpClient,
 };
 use qkd_hal::{

@@ -242,7 +242,7 @@ async fn commands_need_manual_mode_and_an_available_path() {
         (ErrorKind::Refused, Effect::None)
     );
     // The first exchange of a command is a reading, the second the command.
-    script.inject(1, LinkFault::Lost);
+    script.inject(1, LinkFault::Drop);
     assert_eq!(
         refused(protection.command(&group, &force).await.unwrap_err()),
         (ErrorKind::Timeout, Effect::Unknown)

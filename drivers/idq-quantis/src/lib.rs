@@ -12,7 +12,7 @@ pub use device::Quantis;
 use async_trait::async_trait;
 use qkd_driver_kit::{
     Driver, DriverInfo, OpenContext, OpenedDevice,
-    driver::{Probe, Transport, UriParameter, Verification, VerificationScope},
+    driver_info::{Probe, Transport, UriParameter, Verification, VerificationScope},
 };
 use qkd_hal::{DeviceKind, DeviceUri, Maturity, Result, event::EventHub};
 use std::sync::Arc;

@@ -3,8 +3,10 @@
 use crate::driver;
 use qkd_driver_kit::{
     OpenContext, OpenedDevice, Registry,
-    context::Endpoint,
-    link::usb::{Completion, SetupPacket, UsbService},
+    link::{
+        memory::Endpoint,
+        usb::{Completion, SetupPacket, UsbService},
+    },
 };
 use qkd_hal::{
     DeviceMisbehaved, Effect, ErrorKind, Result, TransportFault, device::HealthState,

@@ -9,7 +9,7 @@ mod tests;
 use async_trait::async_trait;
 use qkd_driver_kit::{
     Driver, DriverInfo, OpenContext, OpenedDevice,
-    driver::{Transport, Verification, VerificationScope},
+    driver_info::{Transport, Verification, VerificationScope},
     link::stream::Resync,
     switching::{FLOW_PARAMETER, TransportConfig, flow_control},
 };

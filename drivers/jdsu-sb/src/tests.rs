@@ -238,13 +238,13 @@ async fn a_lost_set_and_a_lost_reply_leave_the_effect_unknown() {
     let (opened, far) = open().await;
     let switch = opened.switch().unwrap();
     let to_7 = plan(&opened, "common-7").await.unwrap();
-    far.inject("CLOSE 7", PeerFault::Lost);
+    far.inject("CLOSE 7", PeerFault::DropRequest);
     let error = switch.apply(&to_7).await.unwrap_err();
     assert_eq!(
         (error.kind(), error.effect()),
         (ErrorKind::Timeout, Effect::Unknown)
     );
-    far.inject("CLOSE 7", PeerFault::HangUp);
+    far.inject("CLOSE 7", PeerFault::Reset);
     let error = switch.apply(&to_7).await.unwrap_err();
     assert_eq!(
         (error.kind(), error.effect()),
@@ -285,7 +285,7 @@ async fn mismatched_late_duplicated_and_missing_replies_fail_only_one_call() {
     ];
     far.assert_one_read_fails(&opened, "CLOSE?", &wrong, "common-2")
         .await;
-    far.inject("CLOSE?", PeerFault::Twice);
+    far.inject("CLOSE?", PeerFault::Duplicate);
     switch.connections().await.unwrap();
     assert!(
         switch
@@ -303,7 +303,7 @@ async fn a_line_end_that_arrives_after_its_reply_keeps_the_link_synchronised() {
     let opened = opened.unwrap();
     far.now().seen.clear();
     // 120 characters per second, as the real line.
-    script.inject(0, LinkFault::Slow(120));
+    script.inject(0, LinkFault::Throttle(120));
     opened.switch().unwrap().connections().await.unwrap();
     opened.switch().unwrap().connections().await.unwrap();
     assert_eq!(far.now().seen, ["CNB?", "CLOSE?", "CNB?", "CLOSE?"]);

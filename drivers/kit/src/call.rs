@@ -1,6 +1,6 @@
 //! An opened device as what answers requests, and the other way round.
 
-use crate::driver::{DeviceHandles, OpenedDevice};
+use crate::opened_device::{DeviceHandles, OpenedDevice};
 use async_trait::async_trait;
 use qkd_hal::{
     Declarations, Error, ErrorKind, EventStream, Outcome, Request, Result,

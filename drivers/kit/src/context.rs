@@ -2,19 +2,19 @@
 
 use crate::{
     credentials::{CredentialEntry, Credentials},
-    driver::DriverInfo,
+    driver_info::DriverInfo,
     link::{
         bytes::{ByteLink, Connector},
-        http::{HttpLink, HttpService},
-        memory,
-        snmp::{SnmpLink, SnmpService},
+        http::HttpLink,
+        memory::{self, Endpoint},
+        snmp::SnmpLink,
         stream::{StreamLink, StreamOptions},
-        usb::{UsbLink, UsbService},
+        usb::UsbLink,
     },
     transcript::{Outcome, Record, Replay, Transcript},
     wrap::{
         fault::{FaultSource, FaultyLink},
-        traced,
+        traced::TracedLink,
     },
 };
 use qkd_hal::{Descriptor, DeviceUri, Error, ErrorKind, Result, event::EventHub};
@@ -27,19 +27,6 @@ use std::{
 /// The transport whose addresses are names of in-memory endpoints ([`OpenContext::with_memory`]);
 /// every driver opens it.
 pub const MEMORY_TRANSPORT: &str = "mem";
-
-/// An in-memory endpoint, at the level of its link.
-#[derive(Clone)]
-pub enum Endpoint {
-    /// A byte stream.
-    Bytes(Arc<dyn Connector>),
-    /// An SNMP agent.
-    Snmp(Arc<dyn SnmpService>),
-    /// A USB device.
-    Usb(Arc<dyn UsbService>),
-    /// Requests, from a client of this name.
-    Http(Arc<dyn HttpService>, Option<String>),
-}
 
 /// Serial settings that the driver knows.
 #[derive(Debug, Clone, Copy)]
@@ -225,6 +212,32 @@ impl OpenContext {
         ))
     }
 
+    /// Wraps a link in the faults of this context, if it has any.
+    fn faulty<L>(&self, link: L, of: impl FnOnce(FaultyLink<L>) -> L) -> L {
+        match &self.faults {
+            Some(faults) => of(FaultyLink::new(link, Arc::clone(faults))),
+            None => link,
+        }
+    }
+
+    /// Wraps a link in the transcript of this context, if it has one.
+    fn traced<L>(&self, link: L, of: impl FnOnce(TracedLink<L>) -> L) -> L {
+        match &self.transcript {
+            Some(transcript) => of(TracedLink::new(link, transcript.clone())),
+            None => link,
+        }
+    }
+
+    /// Wraps a link in the faults, then in the transcript, which thus records what the driver sees.
+    fn wrapped<L>(
+        &self,
+        link: L,
+        faulty: impl FnOnce(FaultyLink<L>) -> L,
+        traced: impl FnOnce(TracedLink<L>) -> L,
+    ) -> L {
+        self.traced(self.faulty(link, faulty), traced)
+    }
+
     /// Opens a byte link to the device: `serial`, `tcp`, `unix` or `mem`.
     ///
     /// # Errors
@@ -240,10 +253,7 @@ impl OpenContext {
             return Ok(Arc::clone(replay) as Arc<dyn ByteLink>);
         }
         let connector = self.connector(uri, port, serial)?;
-        let connector: Box<dyn Connector> = match &self.faults {
-            Some(faults) => Box::new(FaultyLink::new(connector, Arc::clone(faults))),
-            None => connector,
-        };
+        let connector = self.faulty(connector, |connector| Box::new(connector));
         let link = StreamLink::open(connector, options, self.deadline(uri)?)
             .await
             .map_err(|mut e| {
@@ -257,13 +267,7 @@ impl OpenContext {
                 }
                 e.into_read_error("open")
             })?;
-        Ok(match &self.transcript {
-            Some(transcript) => Arc::new(traced::TracedLink::new(
-                link as Arc<dyn ByteLink>,
-                transcript.clone(),
-            )),
-            None => link,
-        })
+        Ok(self.traced(link as Arc<dyn ByteLink>, |link| Arc::new(link)))
     }
 
     #[allow(
@@ -364,16 +368,7 @@ impl OpenContext {
                 )));
             }
         };
-        let link = match &self.faults {
-            Some(faults) => {
-                Arc::new(FaultyLink::new(link, Arc::clone(faults))) as Arc<dyn SnmpLink>
-            }
-            None => link,
-        };
-        Ok(match &self.transcript {
-            Some(transcript) => Arc::new(traced::TracedLink::new(link, transcript.clone())),
-            None => link,
-        })
+        Ok(self.wrapped(link, |link| Arc::new(link), |link| Arc::new(link)))
     }
 
     /// A USB link to the device: `usb` (libusb), `usbip` or `mem`. The interface is claimed, and
@@ -451,14 +446,7 @@ impl OpenContext {
                 ),
             ));
         }
-        let link = match &self.faults {
-            Some(faults) => Arc::new(FaultyLink::new(link, Arc::clone(faults))) as Arc<dyn UsbLink>,
-            None => link,
-        };
-        Ok(match &self.transcript {
-            Some(transcript) => Arc::new(traced::TracedLink::new(link, transcript.clone())),
-            None => link,
-        })
+        Ok(self.wrapped(link, |link| Arc::new(link), |link| Arc::new(link)))
     }
 
     /// An HTTP link to a server: `https` (mutual TLS by the URI's credentials), `http` or `mem`.
@@ -504,16 +492,7 @@ impl OpenContext {
                 )));
             }
         };
-        let link = match &self.faults {
-            Some(faults) => {
-                Arc::new(FaultyLink::new(link, Arc::clone(faults))) as Arc<dyn HttpLink>
-            }
-            None => link,
-        };
-        Ok(match &self.transcript {
-            Some(transcript) => Arc::new(traced::TracedLink::new(link, transcript.clone())),
-            None => link,
-        })
+        Ok(self.wrapped(link, |link| Arc::new(link), |link| Arc::new(link)))
     }
 }
 

@@ -26,7 +26,9 @@ pub mod change_lock;
 pub mod context;
 pub mod credentials;
 pub mod driver;
+pub mod driver_info;
 pub mod link;
+pub mod opened_device;
 #[cfg(feature = "program")]
 pub mod program;
 pub mod protection;
@@ -36,5 +38,7 @@ pub mod transcript;
 pub mod wrap;
 
 pub use context::OpenContext;
-pub use driver::{Driver, DriverInfo, OpenedDevice};
+pub use driver::Driver;
+pub use driver_info::DriverInfo;
+pub use opened_device::OpenedDevice;
 pub use registry::Registry;

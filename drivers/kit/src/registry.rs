@@ -1,8 +1,8 @@
 //! The registry: the drivers that a program knows, and the one way to open a device by URI.
 
 use crate::{
-    context::OpenContext,
-    driver::{Driver, OpenedDevice, common_parameters},
+    context::OpenContext, driver::Driver, driver_info::common_parameters,
+    opened_device::OpenedDevice,
 };
 use qkd_hal::{DeviceUri, Error, ErrorKind, Layer, Result};
 use std::sync::Arc;

@@ -6,6 +6,7 @@
 //! `"changes":true` marks an exchange that may have changed the device.
 
 mod replay;
+pub(crate) mod varbind;
 
 pub use replay::Replay;
 

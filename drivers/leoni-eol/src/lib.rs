@@ -7,7 +7,7 @@ pub mod proto;
 mod tests;
 
 use async_trait::async_trait;
-use qkd_driver_kit::driver::{Transport, UriParameter, Verification, VerificationScope};
+use qkd_driver_kit::driver_info::{Transport, UriParameter, Verification, VerificationScope};
 use qkd_driver_kit::{
     Driver, DriverInfo, OpenContext, OpenedDevice, link::stream::Resync, switching::TransportConfig,
 };

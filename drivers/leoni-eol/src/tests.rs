@@ -94,7 +94,7 @@ async fn a_lost_set_is_reported_and_the_next_one_works() {
     let (opened, far) = open("model=1x4").await;
     let opened = opened.unwrap();
     let to = plan(&opened, "common-3").await.unwrap();
-    far.inject("ch3", PeerFault::Lost);
+    far.inject("ch3", PeerFault::DropRequest);
     let error = opened.switch().unwrap().apply(&to).await.unwrap_err();
     assert_eq!(
         (error.kind(), error.effect()),
@@ -127,7 +127,7 @@ async fn mismatched_late_duplicated_and_missing_replies_fail_only_one_call() {
     ];
     far.assert_one_read_fails(&opened, "ch?", &wrong, "common-1")
         .await;
-    far.inject("ch?", PeerFault::Twice);
+    far.inject("ch?", PeerFault::Duplicate);
     switch.connections().await.unwrap();
     assert!(
         switch

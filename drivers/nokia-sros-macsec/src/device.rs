@@ -5,18 +5,17 @@ use crate::{
     events::listen,
     proto::{
         self, AdminState, EncryptType, OperState, RowStatus, SLOTS, cak_text, ckn_from_text,
-        ckn_text, decode_active_psk, decode_octets, decode_row_status, decode_sys_descr,
+        ckn_text, count, decode_active_psk, decode_octets, decode_row_status, decode_sys_descr,
         decode_text, decode_truth_value,
         oid::{self, Port},
-        optional_number,
     },
     roll::{Baseline, RollVerdict, judge},
 };
 use async_trait::async_trait;
 use qkd_driver_kit::link::{
     make::check_agent,
-    snmp::{Oid, SecurityLevel, SetRequest, SnmpLink, Value, VarBind},
-    snmp_client::{SnmpClient, text},
+    snmp::{Oid, SecurityLevel, SetRequest, Value},
+    snmp_client::{BackgroundTask, SnmpClient, optional},
 };
 use qkd_hal::{
     Capabilities, Descriptor, Device, DeviceMisbehaved, Effect, Encryptor, Error, ErrorKind,
@@ -32,10 +31,10 @@ use qkd_hal::{
 };
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Mutex, PoisonError},
     time::Duration,
 };
-use tokio::{task::JoinHandle, time::Instant};
+use tokio::time::Instant;
 use zeroize::Zeroize;
 
 /// Interval at which the statistics are read while a roll is confirmed.
@@ -53,32 +52,18 @@ pub struct SrosMacsec {
     descriptor: Descriptor,
     capabilities: Capabilities,
     encryptor: EncryptorCapabilities,
-    link: Arc<dyn SnmpLink>,
+    agent: SnmpClient,
     events: EventHub,
     /// State of each port before the roll of its association, by association.
     baselines: Mutex<HashMap<String, (KeyId, Vec<Baseline>)>>,
-    traps: JoinHandle<()>,
-}
-
-impl Drop for SrosMacsec {
-    fn drop(&mut self) {
-        self.traps.abort();
-    }
-}
-
-fn wrong(error: proto::ProtoError) -> Error {
-    let what = match error {
-        proto::ProtoError::Enumeration { .. } => DeviceMisbehaved::ValueOutOfRange,
-        _ => DeviceMisbehaved::UnexpectedReply,
-    };
-    Error::misbehaved(what, error.to_string())
+    traps: BackgroundTask,
 }
 
 /// The sum of what is there; `None` where nothing is.
 fn sum(values: &[Value], object: &'static str) -> Result<Option<u64>> {
     let mut total = None;
     for value in values {
-        if let Some(n) = optional_number(value, object).map_err(wrong)? {
+        if let Some(n) = optional(value, |v| count(v, object))? {
             total = Some(total.unwrap_or(0u64).saturating_add(n));
         }
     }
@@ -104,7 +89,7 @@ impl SlotRow {
 impl SrosMacsec {
     pub(crate) async fn open(
         descriptor: Descriptor,
-        link: Arc<dyn SnmpLink>,
+        agent: SnmpClient,
         events: EventHub,
     ) -> Result<Self> {
         use Operation as Op;
@@ -122,8 +107,8 @@ impl SrosMacsec {
                 Op::Zeroize,
                 Op::Counters,
             ])
-            .with_events(link.event_support());
-        let traps = listen(link.as_ref(), events.clone());
+            .with_events(agent.link().event_support());
+        let traps = listen(agent.link(), events.clone());
         let encryptor =
             EncryptorCapabilities::two_slot(SLOTS, true, KeySizes::one_of(&[Bits(128), Bits(256)]));
         let mut device = Self {
@@ -131,7 +116,7 @@ impl SrosMacsec {
             descriptor,
             capabilities,
             encryptor,
-            link,
+            agent,
             events,
             baselines: Mutex::default(),
             traps,
@@ -147,52 +132,17 @@ impl SrosMacsec {
     }
 
     async fn get(&self, oids: &[Oid]) -> Result<Vec<Value>> {
-        let binds = self
-            .link
-            .get(oids, self.descriptor.deadline)
-            .await
-            .map_err(|e| e.into_read_error("get"))?;
-        if binds.len() != oids.len() || binds.iter().zip(oids).any(|(b, o)| b.oid != *o) {
-            return Err(Error::misbehaved(
-                DeviceMisbehaved::ReplyForAnotherRequest,
-                "the agent answered for other names than were asked for",
-            ));
-        }
-        Ok(binds.into_iter().map(|b| b.value).collect())
+        self.agent.call().get(oids).await
     }
 
     async fn walk(&self, entry: &[u32], column: u32) -> Result<Vec<(Vec<u32>, Value)>> {
-        let root = oid::column(entry, column);
-        let binds = self
-            .link
-            .walk(&root, self.descriptor.deadline)
-            .await
-            .map_err(|e| e.into_read_error("walk"))?;
-        binds
-            .into_iter()
-            .map(|VarBind { oid, value }| {
-                Ok((
-                    oid.suffix_of(&root)
-                        .ok_or_else(|| wrong(proto::ProtoError::Index))?
-                        .to_vec(),
-                    value,
-                ))
-            })
-            .collect()
-    }
-
-    async fn set(&self, request: SetRequest, operation: &'static str) -> Result<()> {
-        self.link
-            .set(request, self.descriptor.deadline)
-            .await
-            .map(drop)
-            .map_err(|e| e.into_change_error(operation))
+        self.agent.call().walk(&oid::column(entry, column)).await
     }
 
     async fn associations(&self) -> Result<Vec<String>> {
         let rows = self.walk(oid::ca::ENTRY, oid::ca::ROW_STATUS).await?;
         rows.iter()
-            .map(|(index, _)| oid::decode_ca(index).map_err(wrong))
+            .map(|(index, _)| Ok(oid::decode_ca(index)?))
             .collect()
     }
 
@@ -222,7 +172,7 @@ impl SrosMacsec {
         if active[0].is_absent() {
             return Err(missing(&self.associations().await?));
         }
-        Ok((index, decode_active_psk(&active[0]).map_err(wrong)?))
+        Ok((index, decode_active_psk(&active[0])?))
     }
 
     async fn slot(&self, ca: &[u32], slot: u8) -> Result<SlotRow> {
@@ -235,11 +185,9 @@ impl SrosMacsec {
             .get(&columns.map(|c| oid::of_slot(c, ca, slot)))
             .await?;
         Ok(SlotRow {
-            exists: decode_row_status(&values[0]).map_err(wrong)?.is_some(),
-            changed: optional_number(&values[1], "tmnxMacsecPreSharedKeyLastChangd")
-                .map_err(wrong)?,
-            ckn: decode_octets(&values[2], "tmnxMacsecPreSharedKeyCakName")
-                .map_err(wrong)?
+            exists: decode_row_status(&values[0])?.is_some(),
+            changed: optional(&values[1], |v| count(v, "tmnxMacsecPreSharedKeyLastChangd"))?,
+            ckn: decode_octets(&values[2], "tmnxMacsecPreSharedKeyCakName")?
                 .and_then(ckn_from_text),
         })
     }
@@ -248,12 +196,8 @@ impl SrosMacsec {
     async fn ports(&self, ca: &str) -> Result<Vec<Port>> {
         let mut ports = Vec::new();
         for (index, value) in self.walk(oid::port::ENTRY, oid::port::CA_NAME).await? {
-            if decode_text(&value, "tmnxMacsecPortCaName")
-                .map_err(wrong)?
-                .as_deref()
-                == Some(ca)
-            {
-                ports.push(oid::decode_port(&index).map_err(wrong)?);
+            if decode_text(&value, "tmnxMacsecPortCaName")?.as_deref() == Some(ca) {
+                ports.push(oid::decode_port(&index)?);
             }
         }
         Ok(ports)
@@ -278,28 +222,25 @@ impl SrosMacsec {
             port,
         ));
         let v = self.get(&names).await?;
-        let count = |value: &Value| {
-            optional_number(value, "tmnxMacsecMkaStats")
-                .map(Option::unwrap_or_default)
-                .map_err(wrong)
+        let total = |value: &Value| {
+            optional(value, |v| count(v, "tmnxMacsecMkaStats")).map(Option::unwrap_or_default)
         };
         Ok(Baseline {
             port,
             state: if v[0].is_absent() {
                 None
             } else {
-                Some(proto::decode_oper_state(&v[0]).map_err(wrong)?)
+                Some(proto::decode_oper_state(&v[0])?)
             },
-            sak: decode_octets(&v[1], "tmnxMacsecMkaStatsLatestSakKi")
-                .map_err(wrong)?
+            sak: decode_octets(&v[1], "tmnxMacsecMkaStatsLatestSakKi")?
                 .map(<[u8]>::to_vec)
                 .unwrap_or_default(),
-            installed_tx: count(&v[2])?,
-            installed_rx: count(&v[3])?,
-            unknown_ckn: count(&v[4])?,
-            icv_failed: count(&v[5])?,
-            encrypted: count(&v[6])?,
-            clear: count(&v[7])?,
+            installed_tx: total(&v[2])?,
+            installed_rx: total(&v[3])?,
+            unknown_ckn: total(&v[4])?,
+            icv_failed: total(&v[5])?,
+            encrypted: total(&v[6])?,
+            clear: total(&v[7])?,
         })
     }
 
@@ -322,8 +263,7 @@ impl Device for SrosMacsec {
     }
 
     async fn identity(&self) -> Result<Identity> {
-        let agent = SnmpClient::new(Arc::clone(&self.link), self.descriptor.deadline);
-        let call = agent.call();
+        let call = self.agent.call();
         let system = check_agent(&INFO, &call).await?;
         let serial = call.get(&[Oid::from(oid::CHASSIS_SERIAL)]).await?;
         let mut identity = Identity::new("Nokia");
@@ -335,7 +275,7 @@ impl Device for SrosMacsec {
         if let Some(version) = described.as_ref().and_then(|d| d.version.as_deref()) {
             identity = identity.with_firmware(version);
         }
-        if let Some(serial) = text(&serial[0], "tmnxHwSerialNumber")? {
+        if let Some(serial) = decode_text(&serial[0], "tmnxHwSerialNumber")? {
             identity = identity.with_serial(serial);
         }
         Ok(identity)
@@ -400,8 +340,8 @@ impl Device for SrosMacsec {
     }
 
     async fn close(&self) -> Result<()> {
-        self.traps.abort();
-        self.link.close().await;
+        self.traps.stop();
+        self.agent.link().close().await;
         self.events.close();
         Ok(())
     }
@@ -452,9 +392,8 @@ impl Encryptor for SrosMacsec {
         let v = self
             .get(&columns.map(|c| oid::of_ca(oid::ca::ENTRY, c, &index)))
             .await?;
-        let in_service = proto::decode_admin_state(&v[0]).map_err(wrong)? == AdminState::InService;
-        let encrypts =
-            decode_truth_value(&v[1], "tmnxMacsecConnAssocMacsecEncrypt").map_err(wrong)?;
+        let in_service = proto::decode_admin_state(&v[0])? == AdminState::InService;
+        let encrypts = decode_truth_value(&v[1], "tmnxMacsecConnAssocMacsecEncrypt")?;
         let mut slots = Vec::new();
         for number in 1..=SLOTS {
             let row = self.slot(&index, number).await?;
@@ -497,9 +436,10 @@ impl Encryptor for SrosMacsec {
                     *port,
                 )])
                 .await?;
-            modes.push(
-                decode_truth_value(&v[0], "tmnxMacsecPortRxTrafficEncrption").map_err(wrong)?,
-            );
+            modes.push(decode_truth_value(
+                &v[0],
+                "tmnxMacsecPortRxTrafficEncrption",
+            )?);
         }
         let mode = if modes.contains(&Some(false)) {
             FailureMode::AllowClear
@@ -517,13 +457,13 @@ impl Encryptor for SrosMacsec {
             .with_failure_mode(mode)
             .with_vendor_state(words.join(","));
         if !v[2].is_absent() {
-            status = status.with_cipher(proto::decode_cipher(&v[2]).map_err(wrong)?);
+            status = status.with_cipher(proto::decode_cipher(&v[2])?);
         }
         Ok(status)
     }
 
     async fn stage(&self, channel: &ChannelId, key: &Key) -> Result<Staged> {
-        if self.link.security() < SecurityLevel::AuthPriv {
+        if self.agent.link().security() < SecurityLevel::AuthPriv {
             return Err(Error::new(
                 ErrorKind::Authentication,
                 "a key is written over SNMPv3 authPriv only; give credentials with both passwords",
@@ -563,7 +503,7 @@ impl Encryptor for SrosMacsec {
         // Looked at before the far end can act: whichever end moves first makes the key server roll
         // for both.
         let mut baselines = self.read_all_baselines(&channel.0, key.id()).await?;
-        self.set(request, "stage").await?;
+        self.agent.call().set("stage", request).await?;
         // The name's instance may come with the slot, and need not count failures from zero.
         for old in baselines.iter_mut().filter(|old| old.state.is_none()) {
             let new = self
@@ -620,11 +560,8 @@ impl Encryptor for SrosMacsec {
             self.remember(&staged.channel, &staged.key_id, baselines);
         }
         let name = oid::of_ca(oid::static_cak::ENTRY, oid::static_cak::ACTIVE_PSK, &index);
-        self.set(
-            SetRequest::new().with(name, Value::Gauge32(u32::from(slot))),
-            "activate",
-        )
-        .await?;
+        let request = SetRequest::new().with(name, Value::Gauge32(u32::from(slot)));
+        self.agent.call().set("activate", request).await?;
         let (_, now) = self
             .association(&staged.channel)
             .await
@@ -717,14 +654,9 @@ impl Encryptor for SrosMacsec {
         if !self.slot(&index, old).await?.exists {
             return Ok(());
         }
-        self.set(
-            SetRequest::new().with(
-                oid::of_slot(oid::psk::ROW_STATUS, &index, old),
-                RowStatus::Destroy.into(),
-            ),
-            "retire",
-        )
-        .await?;
+        let name = oid::of_slot(oid::psk::ROW_STATUS, &index, old);
+        let request = SetRequest::new().with(name, RowStatus::Destroy.into());
+        self.agent.call().set("retire", request).await?;
         if self
             .slot(&index, old)
             .await
@@ -753,7 +685,7 @@ impl Encryptor for SrosMacsec {
         if request.binds().is_empty() {
             return Ok(());
         }
-        self.set(request, "zeroize").await?;
+        self.agent.call().set("zeroize", request).await?;
         for number in 1..=SLOTS {
             if self
                 .slot(&index, number)

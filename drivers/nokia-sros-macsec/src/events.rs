@@ -1,28 +1,21 @@
 //! Notifications as events.
 
 use crate::proto::{Trap, TrapKind, decode_trap};
-use qkd_driver_kit::link::snmp::SnmpLink;
+use qkd_driver_kit::link::{snmp::SnmpLink, snmp_client::BackgroundTask};
 use qkd_hal::{
     EventKind,
     event::{EventHub, Origin, Severity},
 };
-use tokio::{sync::broadcast::error::RecvError, task::JoinHandle};
 
-/// Publishes notifications until the link ends.
-pub(crate) fn listen(link: &dyn SnmpLink, events: EventHub) -> JoinHandle<()> {
-    let mut traps = link.notifications();
-    tokio::spawn(async move {
-        loop {
-            match traps.recv().await {
-                Ok(message) => {
-                    if let Ok(Some(trap)) = decode_trap(&message) {
-                        events.publish(Origin::Device, event(&trap));
-                    }
-                }
-                Err(RecvError::Lagged(_)) => {}
-                Err(RecvError::Closed) => return,
-            }
+/// Publishes notifications until the link ends, or the task is dropped.
+pub(crate) fn listen(link: &dyn SnmpLink, events: EventHub) -> BackgroundTask {
+    BackgroundTask::for_each_notification(link, move |notification| {
+        if let Some(message) = notification
+            && let Ok(Some(trap)) = decode_trap(&message)
+        {
+            events.publish(Origin::Device, event(&trap));
         }
+        std::future::ready(())
     })
 }
 

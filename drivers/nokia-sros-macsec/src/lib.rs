@@ -13,7 +13,8 @@ pub use device::SrosMacsec;
 use async_trait::async_trait;
 use qkd_driver_kit::{
     Driver, DriverInfo, OpenContext, OpenedDevice,
-    driver::{Probe, Transport, Verification, VerificationScope},
+    driver_info::{Probe, Transport, Verification, VerificationScope},
+    link::snmp_client::SnmpClient,
 };
 use qkd_hal::{Assumption, DeviceKind, DeviceUri, Maturity, Operation, Result, event::EventHub};
 use std::sync::Arc;
@@ -119,7 +120,8 @@ impl Driver for SrosMacsecDriver {
         let descriptor = context.descriptor(&INFO, uri)?;
         let events = EventHub::default();
         let link = context.snmp_link(uri, events.clone()).await?;
-        let device = Arc::new(SrosMacsec::open(descriptor, link, events).await?);
+        let agent = SnmpClient::new(link, descriptor.deadline);
+        let device = Arc::new(SrosMacsec::open(descriptor, agent, events).await?);
         Ok(OpenedDevice::from_encryptor(Arc::clone(&device)).with_identity(device.opened_as()))
     }
 }

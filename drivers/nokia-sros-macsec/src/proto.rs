@@ -13,35 +13,19 @@ pub use port::{PortScheme, port_name};
 pub use system::{SysDescr, decode_sys_descr};
 pub use trap::{Trap, TrapKind, decode_trap};
 
-use qkd_driver_kit::link::{snmp::Value, text::shown};
+pub use qkd_driver_kit::link::snmp_client::{
+    SnmpDecodeError as ProtoError, count, text as decode_text,
+};
+
+use qkd_driver_kit::link::{
+    snmp::Value,
+    snmp_client::{enumeration, optional},
+};
 use qkd_hal::KeyId;
 use zeroize::Zeroizing;
 
 /// Number of pre-shared keys of a connectivity association (tmnxMacsecPreSharedKeyIndex 1..2).
 pub const SLOTS: u8 = 2;
-
-/// Reason for which a value is invalid.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum ProtoError {
-    /// Another type than the MIB gives the object.
-    #[error("{object} has another type than the MIB gives it")]
-    Type {
-        /// Name of the object.
-        object: &'static str,
-    },
-    /// A number that the MIB does not list.
-    #[error("{object} is {value}, which the MIB does not list")]
-    Enumeration {
-        /// Name of the object.
-        object: &'static str,
-        /// Value that the agent sent.
-        value: i64,
-    },
-    /// A name whose index has another form than the MIB gives it.
-    #[error("a name came with another index than the MIB gives its table")]
-    Index,
-}
 
 /// State of a row: RowStatus (SNMPv2-TC).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -134,61 +118,17 @@ impl EncryptType {
     }
 }
 
-/// A number of any of the SMI's integer types.
+/// Decodes a RowStatus; `None` if the row does not exist.
 ///
 /// # Errors
 /// See [`ProtoError`]; so for all decoders.
-pub fn number(value: &Value, object: &'static str) -> Result<u64, ProtoError> {
-    match value {
-        Value::Integer(v) => u64::try_from(*v).map_err(|_| ProtoError::Enumeration {
-            object,
-            value: i64::from(*v),
-        }),
-        Value::Gauge32(v) | Value::Counter32(v) | Value::TimeTicks(v) => Ok(u64::from(*v)),
-        Value::Counter64(v) => Ok(*v),
-        _ => Err(ProtoError::Type { object }),
-    }
-}
-
-/// The same, `None` where the agent lacks it.
-pub fn optional_number(value: &Value, object: &'static str) -> Result<Option<u64>, ProtoError> {
-    if value.is_absent() {
-        Ok(None)
-    } else {
-        number(value, object).map(Some)
-    }
-}
-
-fn enumeration<T>(value: &Value, object: &'static str, known: &[(u64, T)]) -> Result<T, ProtoError>
-where
-    T: Copy,
-{
-    let n = number(value, object)?;
-    known
-        .iter()
-        .find(|(k, _)| *k == n)
-        .map(|(_, t)| *t)
-        .ok_or(ProtoError::Enumeration {
-            object,
-            value: i64::try_from(n).unwrap_or(i64::MAX),
-        })
-}
-
-/// Decodes a RowStatus; `None` if the row does not exist.
 pub fn decode_row_status(value: &Value) -> Result<Option<RowStatus>, ProtoError> {
-    if value.is_absent() {
-        return Ok(None);
-    }
-    enumeration(
-        value,
-        "RowStatus",
-        &[
-            (1, RowStatus::Active),
-            (2, RowStatus::NotInService),
-            (3, RowStatus::NotReady),
-        ],
-    )
-    .map(Some)
+    let known = [
+        (1, RowStatus::Active),
+        (2, RowStatus::NotInService),
+        (3, RowStatus::NotReady),
+    ];
+    optional(value, |v| enumeration(v, "RowStatus", &known))
 }
 
 /// Decodes a value of TmnxAdminState.
@@ -217,11 +157,7 @@ pub fn decode_oper_state(value: &Value) -> Result<OperState, ProtoError> {
 
 /// TruthValue; `None` where the agent lacks it.
 pub fn decode_truth_value(value: &Value, object: &'static str) -> Result<Option<bool>, ProtoError> {
-    if value.is_absent() {
-        Ok(None)
-    } else {
-        enumeration(value, object, &[(1, true), (2, false)]).map(Some)
-    }
+    optional(value, |v| enumeration(v, object, &[(1, true), (2, false)]))
 }
 
 /// The MIB's word for a data cipher suite.
@@ -243,7 +179,7 @@ pub fn decode_active_psk(value: &Value) -> Result<u8, ProtoError> {
     enumeration(value, "tmnxMacsecStaticCakActivePsk", &[(1, 1), (2, 2)])
 }
 
-/// Octets, at most 64 of them; `None` where the agent lacks them.
+/// Octets, at most 255 of them; `None` where the agent lacks them.
 pub fn decode_octets<'a>(
     value: &'a Value,
     object: &'static str,
@@ -253,11 +189,6 @@ pub fn decode_octets<'a>(
         value if value.is_absent() => Ok(None),
         _ => Err(ProtoError::Type { object }),
     }
-}
-
-/// A name or text, as [`shown`]; `None` where the agent lacks it.
-pub fn decode_text(value: &Value, object: &'static str) -> Result<Option<String>, ProtoError> {
-    Ok(decode_octets(value, object)?.map(shown))
 }
 
 /// Returns the CKN in a CakName text; `None` for text that is not a hexadecimal number of 1 to 32
@@ -325,7 +256,7 @@ pub fn fuzz(input: &[u8]) {
             decode_active_psk(&value),
             decode_octets(&value, "x"),
             decode_text(&value, "x"),
-            optional_number(&value, "x"),
+            count(&value, "x"),
         );
         let binds = trap::CARRIED
             .iter()

@@ -6,8 +6,10 @@ use crate::{
 };
 use qkd_driver_kit::{
     OpenContext, OpenedDevice, Registry,
-    context::Endpoint,
-    link::snmp::{ErrorStatus, Notification, Oid, SnmpService, Value, VarBind},
+    link::{
+        memory::Endpoint,
+        snmp::{ErrorStatus, Notification, Oid, SnmpService, Value, VarBind},
+    },
 };
 use qkd_hal::{
     DeviceMisbehaved, Effect, ErrorKind, EventKind, Key, KeyId, Result,

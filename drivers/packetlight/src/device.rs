@@ -2,13 +2,13 @@
 
 use crate::{
     INFO,
-    encryptor::RollTracker,
-    power,
-    protection::{self, ApsGroups},
+    aps_groups::{self, ApsGroups},
     proto::{
-        self, PskEncoding, aps::LosEncoding, decode_number, decode_severity, decode_status,
-        decode_text, decode_truth_value, oid,
+        self, ProtoError, PskEncoding,
+        aps::{LosEncoding, PORT, PORT_POWER},
+        decode_number, decode_severity, decode_status, decode_text, decode_truth_value, oid,
     },
+    roll::RollTracker,
 };
 use async_trait::async_trait;
 use qkd_driver_kit::{
@@ -16,7 +16,7 @@ use qkd_driver_kit::{
     link::{
         make::check_agent,
         snmp::{Notification, Oid, Value},
-        snmp_client::{BackgroundTask, SnmpClient, reading},
+        snmp_client::{BackgroundTask, SnmpCall, SnmpClient, reading},
     },
 };
 use qkd_hal::{
@@ -27,7 +27,7 @@ use qkd_hal::{
     event::{EventHub, Origin, Severity},
     reading::{Reading, ReadingValue as Measure},
 };
-use qkd_switch_hal::{PowerMeterCapabilities, protection::ProtectionCapabilities};
+use qkd_switch_hal::{Port, PowerMeterCapabilities, protection::ProtectionCapabilities};
 use std::{collections::HashMap, sync::Arc};
 
 /// A PacketLight device: an encryptor, which may also have optical protection and power monitors.
@@ -67,6 +67,20 @@ async fn on_notification(
     } else if let Ok(Some(reported)) = proto::aps::decode_trap(&trap) {
         groups.record_switch_over(reported, &events).await;
     }
+}
+
+/// Returns the ports that report their power, by ifIndex.
+async fn power_monitors(call: &SnmpCall<'_>) -> Result<Vec<Port>> {
+    let rows = call.walk(&Oid::from(PORT).child(&[PORT_POWER])).await?;
+    rows.iter()
+        .map(|(index, _)| {
+            if let [port] = index.as_slice() {
+                Ok(Port(*port))
+            } else {
+                Err(ProtoError::Name.into())
+            }
+        })
+        .collect()
 }
 
 impl PacketLight {
@@ -115,7 +129,7 @@ impl PacketLight {
             ]);
             groups.poll(Origin::Driver, &events).await;
         }
-        let monitors = power::monitors(&agent.call()).await?;
+        let monitors = power_monitors(&agent.call()).await?;
         if !monitors.is_empty() {
             kinds.push(DeviceKind::PowerMeter);
             capabilities = capabilities.with(&[Op::Power, Op::Monitor]);
@@ -128,7 +142,7 @@ impl PacketLight {
                 KeySizes::AnyUpTo(encoding.largest_key()),
                 None,
             ),
-            protection: protection::capabilities(los),
+            protection: aps_groups::capabilities(los),
             meter: PowerMeterCapabilities::for_ports(monitors),
             agent,
             groups,
@@ -250,7 +264,7 @@ impl Device for PacketLight {
 
     async fn close(&self) -> Result<()> {
         self.traps.stop();
-        self.with(HashMap::clear);
+        self.rolls.with(HashMap::clear);
         self.agent.link().close().await;
         self.events.close();
         Ok(())

@@ -3,53 +3,22 @@
 use crate::{
     device::PacketLight,
     proto::{self, Status, decode_severity, decode_status, decode_truth_value, oid},
+    roll::{POLL_INTERVAL, Roll},
 };
 use async_trait::async_trait;
-use qkd_driver_kit::link::{
-    snmp::{SecurityLevel, SetRequest, Value},
-    snmp_client::BackgroundTask,
-};
+use qkd_driver_kit::link::snmp::{SecurityLevel, SetRequest, Value};
 use qkd_hal::{
-    Effect, Encryptor, Error, ErrorKind, Key, KeyId, Result,
+    Effect, Encryptor, Error, ErrorKind, Key, Result,
     encryptor::{
         ChannelId, ChannelState, ChannelStatus, Confirmation, EncryptorCapabilities, Staged,
     },
     event::Severity,
 };
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
 use tokio::time::Instant;
 use zeroize::Zeroize;
 
-/// Interval at which a row is polled during a roll.
-const WATCH: Duration = Duration::from_millis(200);
-/// Time for which a staged key is tracked.
-const WATCHED_FOR: Duration = Duration::from_secs(600);
-
-/// Observations of a row since a key was staged.
-pub(crate) struct Roll {
-    key: KeyId,
-    /// Whether alarm 223 was active before the key was written: it then carries no information
-    /// about this key until it is cleared.
-    failed_before: bool,
-    /// Whether leaving `active` is significant: the row was in `active` or `init` before, or its
-    /// exchange had failed permanently, or this driver forced it. Otherwise it may be an earlier
-    /// exchange in progress, which ends with the previous secret.
-    armed: bool,
-    /// When the row was first seen out of `active`.
-    left: Option<Instant>,
-    /// When it was seen there again.
-    back: Option<Instant>,
-    watcher: Option<BackgroundTask>,
-}
-
 /// Of a baseline: whether alarm 223 was raised before the key was written.
 const FAILED_BEFORE: &str = "key-exchange-failed";
-
-pub(crate) type RollTracker = Arc<Mutex<HashMap<u32, Roll>>>;
 
 impl PacketLight {
     /// The row of a channel, which must be there.
@@ -79,70 +48,22 @@ impl PacketLight {
         }
     }
 
-    /// Polls a row, so that the end that was not forced also detects that it left `active` and
-    /// returned.
-    fn watch(&self, row: u32) {
-        let (agent, rolls) = (self.agent.clone(), Arc::clone(&self.rolls));
-        let watcher = BackgroundTask::spawn(async move {
-            let end = Instant::now() + WATCHED_FOR;
-            while Instant::now() < end {
-                if let Ok(values) = agent.call().get(&[oid::instance(oid::STATUS, row)]).await
-                    && let Ok(Some(status)) = decode_status(&values[0])
-                {
-                    let mut rolls = rolls.lock().unwrap_or_else(PoisonError::into_inner);
-                    let Some(roll) = rolls.get_mut(&row) else {
-                        return;
-                    };
-                    // An exchange begins there: one that has not begun takes the secret that is
-                    // written.
-                    roll.armed |= status == Status::Init;
-                    match (status, roll.left) {
-                        (Status::Active, None) => roll.armed = true,
-                        (Status::Active, Some(_)) => {
-                            roll.back = Some(Instant::now());
-                            return;
-                        }
-                        _ if roll.armed => drop(roll.left.get_or_insert_with(Instant::now)),
-                        _ => {}
-                    }
-                }
-                tokio::time::sleep(WATCH).await;
-            }
-        });
-        self.with(|rolls| {
-            if let Some(roll) = rolls.get_mut(&row) {
-                roll.watcher = Some(watcher);
-            }
-        });
-    }
-
     /// Takes up a key that another process staged. What the row did meanwhile was not seen.
     fn resume(&self, row: u32, staged: &Staged) {
         let Some(failed) = staged.baseline.get(FAILED_BEFORE) else {
             return;
         };
-        let is_new = self.with(|rolls| {
+        let is_new = self.rolls.with(|rolls| {
             if rolls.contains_key(&row) {
                 return false;
             }
-            let roll = Roll {
-                key: staged.key_id.clone(),
-                failed_before: failed == "true",
-                armed: false,
-                left: None,
-                back: None,
-                watcher: None,
-            };
+            let roll = Roll::new(staged.key_id.clone(), failed == "true", false);
             rolls.insert(row, roll);
             true
         });
         if is_new {
-            self.watch(row);
+            self.rolls.watch(&self.agent, row);
         }
-    }
-
-    pub(crate) fn with<R>(&self, f: impl FnOnce(&mut HashMap<u32, Roll>) -> R) -> R {
-        f(&mut self.rolls.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -196,23 +117,20 @@ impl Encryptor for PacketLight {
         text.zeroize();
         let failed_before = self.key_exchange_failed(row).await?;
         // Unless this one is refused, no key that was staged before can be confirmed any more.
-        let before = self.with(|rolls| rolls.remove(&row));
+        let before = self.rolls.with(|rolls| rolls.remove(&row));
         if let Err(error) = self.agent.call().set("stage", request).await {
             if let (Effect::None, Some(before)) = (error.effect(), before) {
-                self.with(|rolls| rolls.insert(row, before));
+                self.rolls.with(|rolls| rolls.insert(row, before));
             }
             return Err(error);
         }
-        let roll = Roll {
-            key: key.id().clone(),
+        let roll = Roll::new(
+            key.id().clone(),
             failed_before,
-            armed: failed_before || matches!(status, Status::Active | Status::Init),
-            left: None,
-            back: None,
-            watcher: None,
-        };
-        self.with(|rolls| rolls.insert(row, roll));
-        self.watch(row);
+            failed_before || matches!(status, Status::Active | Status::Init),
+        );
+        self.rolls.with(|rolls| rolls.insert(row, roll));
+        self.rolls.watch(&self.agent, row);
         let alarm = (FAILED_BEFORE.to_owned(), failed_before.to_string());
         Ok(Staged::new(
             channel.clone(),
@@ -228,7 +146,7 @@ impl Encryptor for PacketLight {
         let (row, _) = self.row(&staged.channel).await?;
         self.resume(row, staged);
         // Changes of the row before the exchange is forced carry no information about this key.
-        let known = self.with(|rolls| {
+        let known = self.rolls.with(|rolls| {
             let roll = rolls
                 .get_mut(&row)
                 .filter(|roll| roll.key == staged.key_id)?;
@@ -250,7 +168,7 @@ impl Encryptor for PacketLight {
         let request =
             SetRequest::new().with(oid::instance(oid::FORCE_INIT, row), Value::Integer(1));
         self.agent.call().set("activate", request).await?;
-        self.watch(row);
+        self.rolls.watch(&self.agent, row);
         Ok(())
     }
 
@@ -259,7 +177,7 @@ impl Encryptor for PacketLight {
         self.resume(row, staged);
         let end = Instant::now() + self.encryptor.confirm_timeout;
         let (left, back) = loop {
-            let seen = self.with(|rolls| {
+            let seen = self.rolls.with(|rolls| {
                 rolls
                     .get(&row)
                     .filter(|roll| roll.key == staged.key_id)
@@ -281,7 +199,7 @@ impl Encryptor for PacketLight {
             {
                 break (left, back);
             }
-            tokio::time::sleep(WATCH).await;
+            tokio::time::sleep(POLL_INTERVAL).await;
         };
         let (_, now) = self.row(&staged.channel).await?;
         let failed = self.key_exchange_failed(row).await?;

@@ -1,11 +1,13 @@
 #![doc = include_str!("docs.md")]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod aps_groups;
 mod device;
 mod encryptor;
 mod power;
 mod protection;
 pub mod proto;
+mod roll;
 #[cfg(test)]
 mod tests;
 
@@ -15,7 +17,7 @@ use async_trait::async_trait;
 use proto::{PskEncoding, aps::LosEncoding};
 use qkd_driver_kit::{
     Driver, DriverInfo, OpenContext, OpenedDevice,
-    driver::{Probe, Transport, UriParameter, Verification, VerificationScope},
+    driver_info::{Probe, Transport, UriParameter, Verification, VerificationScope},
     link::snmp_client::SnmpClient,
 };
 use qkd_hal::{

@@ -1,33 +1,13 @@
-//! Optical power at the ports of the device (SL-OSW-MIB).
+//! The device as a `PowerMeter` (SL-OSW-MIB).
 
 use crate::{
     device::PacketLight,
-    proto::{
-        ProtoError,
-        aps::{PORT, PORT_LOS, PORT_POWER, decode_power, of_port},
-    },
+    proto::aps::{PORT_LOS, PORT_POWER, decode_power, of_port},
 };
 use async_trait::async_trait;
-use qkd_driver_kit::link::{
-    snmp::Oid,
-    snmp_client::{SnmpCall, optional},
-};
+use qkd_driver_kit::link::{snmp::Oid, snmp_client::optional};
 use qkd_hal::{Result, reading::Measured, units::DecibelMilliwatts};
 use qkd_switch_hal::{MonitorStatus, Port, PowerMeter, PowerMeterCapabilities};
-
-/// Returns the ports that report their power, by ifIndex.
-pub(crate) async fn monitors(call: &SnmpCall<'_>) -> Result<Vec<Port>> {
-    let rows = call.walk(&Oid::from(PORT).child(&[PORT_POWER])).await?;
-    rows.iter()
-        .map(|(index, _)| {
-            if let [port] = index.as_slice() {
-                Ok(Port(*port))
-            } else {
-                Err(ProtoError::Name.into())
-            }
-        })
-        .collect()
-}
 
 #[async_trait]
 impl PowerMeter for PacketLight {

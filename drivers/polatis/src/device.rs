@@ -1,7 +1,9 @@
 //! The switch of the contract, over any of its interfaces.
 
-use crate::interface::{Change, Features, Interface, Pair, not_applied};
-use crate::product;
+use crate::{
+    interface::{Change, Features, Interface, Pair, ProtectionGroups, not_applied},
+    product,
+};
 use async_trait::async_trait;
 use qkd_driver_kit::{change_lock::ChangeLock, protection, switching};
 use qkd_hal::{
@@ -188,7 +190,7 @@ impl Polatis {
             .try_for_each(|p| self.switch.geometry.check_port(*p))
     }
 
-    fn groups(&self, operation: Operation) -> Result<&crate::snmp::ApsGroups> {
+    fn groups(&self, operation: Operation) -> Result<&dyn ProtectionGroups> {
         self.interface.groups().ok_or_else(|| {
             Error::unsupported(operation.name(), "only SNMP serves protection groups")
         })
@@ -585,7 +587,7 @@ impl Protection for Polatis {
 
     async fn protection(&self, group: &GroupId) -> Result<Measured<ProtectionStatus>> {
         Polatis::groups(self, Operation::ProtectionStatus)?
-            .read_status(group, self.until())
+            .status(group, self.until())
             .await
             .map(Measured::now)
     }

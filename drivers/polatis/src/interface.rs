@@ -1,25 +1,26 @@
 //! Interfaces of a switch: each gives access to the same state.
 
 use async_trait::async_trait;
+use qkd_driver_kit::protection::ProtectionBackend;
 use qkd_hal::{
     DeviceMisbehaved, Effect, Error, Identity, Operation, Result,
     capability::EventSupport,
     parameter::{ParameterSpec, ParameterValue},
-    units::DecibelMilliwatts,
+    units::{DecibelMilliwatts, Nanometres},
 };
 use qkd_switch_hal::{
     Attenuation, AttenuatorCapabilities, Geometry, MonitorSetting, MonitorStatus, Port, PortState,
-    PowerMeterCapabilities, protection::ProtectionCapabilities,
+    PowerMeterCapabilities,
+    protection::{GroupId, ProtectionCapabilities, ProtectionSetting},
 };
-use std::fmt::Display;
-use std::time::Duration;
+use std::{fmt::Display, ops::RangeInclusive, time::Duration};
 use tokio::time::Instant;
 
 /// A pair of ingress and egress port.
 pub(crate) type Pair = (u32, u32);
 
 /// Averaging times of the monitors: codes 1 to 8 of TL1 and SNMP alike.
-pub(crate) const AVERAGING_MS: [u64; 8] = [10, 20, 50, 100, 200, 500, 1000, 2000];
+const AVERAGING_MS: [u64; 8] = [10, 20, 50, 100, 200, 500, 1000, 2000];
 
 /// The averaging time of a code.
 pub(crate) fn averaging(code: i64) -> Option<Duration> {
@@ -38,6 +39,19 @@ pub(crate) fn averaging_code(time: Duration) -> Result<u8> {
 
 /// The most that 32 bits of thousandths hold; narrower bounds are not public.
 pub(crate) const MAX_LEVEL_DB: f64 = i32::MAX as f64 / 1000.0;
+
+/// The powers to which thresholds and attenuators can be set.
+pub(crate) fn powers() -> RangeInclusive<DecibelMilliwatts> {
+    DecibelMilliwatts(-MAX_LEVEL_DB)..=DecibelMilliwatts(MAX_LEVEL_DB)
+}
+
+/// Returns the monitor settings that TL1 and SNMP support.
+pub(crate) fn meter(ports: impl IntoIterator<Item = Port>) -> PowerMeterCapabilities {
+    PowerMeterCapabilities::for_ports(ports)
+        .with_averaging((1..=8).filter_map(averaging))
+        .with_wavelengths(Nanometres(0.0)..=Nanometres(MAX_LEVEL_DB))
+        .with_alarms(powers())
+}
 
 /// One command that changes paths.
 #[derive(Debug, Clone, Copy)]
@@ -73,6 +87,16 @@ fn unserved<T>(operation: Operation) -> Result<T> {
 pub(crate) fn not_applied(what: impl Display, shows: impl Display) -> Error {
     let why = format!("{what} was accepted, and the switch shows {shows}");
     Error::misbehaved(DeviceMisbehaved::ChangeNotApplied, why).with_effect(Effect::Unknown)
+}
+
+/// The protection groups that an interface serves. Each call ends by `until`.
+#[async_trait]
+pub(crate) trait ProtectionGroups: ProtectionBackend {
+    /// Reads which groups there are.
+    async fn list(&self, until: Instant) -> Result<Vec<GroupId>>;
+    /// Changes a setting of a group, and reads back.
+    async fn set(&self, group: &GroupId, setting: &ProtectionSetting, until: Instant)
+    -> Result<()>;
 }
 
 /// One of the interfaces. Ports are checked by the caller; each call ends by `until`.
@@ -154,7 +178,7 @@ pub(crate) trait Interface: Send + Sync {
     }
 
     /// The protection groups, if this interface serves them.
-    fn groups(&self) -> Option<&crate::snmp::ApsGroups> {
+    fn groups(&self) -> Option<&dyn ProtectionGroups> {
         None
     }
 

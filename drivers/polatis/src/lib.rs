@@ -17,7 +17,7 @@ use interface::Interface;
 use qkd_driver_kit::{
     Driver, DriverInfo, OpenContext, OpenedDevice,
     context::SerialSettings,
-    driver::{Probe, Transport, UriParameter, Verification, VerificationScope},
+    driver_info::{Probe, Transport, UriParameter, Verification, VerificationScope},
     link::snmp_client::SnmpClient,
 };
 use qkd_hal::{

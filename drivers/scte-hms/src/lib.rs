@@ -14,7 +14,7 @@ pub use device::ScteHms;
 use async_trait::async_trait;
 use qkd_driver_kit::{
     Driver, DriverInfo, OpenContext, OpenedDevice,
-    driver::{Transport, UriParameter, Verification, VerificationScope},
+    driver_info::{Transport, UriParameter, Verification, VerificationScope},
     link::snmp_client::SnmpClient,
 };
 use qkd_hal::{Assumption, DeviceKind, DeviceUri, Maturity, Operation, Result, event::EventHub};

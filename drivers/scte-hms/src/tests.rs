@@ -219,7 +219,7 @@ async fn settings_are_set_and_read_back() {
             Some("inconsistentValue(12)")
         )
     );
-    script.inject(0, LinkFault::Lost);
+    script.inject(0, LinkFault::Drop);
     let lost = protection
         .set_protection(&group, &"revert=on".parse().unwrap())
         .await
@@ -475,7 +475,7 @@ async fn invalid_values_and_lost_replies_fail_only_one_call() {
         );
     }
     agent.set_value(name(oid::STATE), Value::Integer(1));
-    script.inject(0, LinkFault::Lost);
+    script.inject(0, LinkFault::Drop);
     assert_eq!(
         protection.protection(&"7".into()).await.unwrap_err().kind(),
         ErrorKind::Timeout

@@ -8,7 +8,7 @@ mod tests;
 
 use async_trait::async_trait;
 use qkd_driver_kit::{
-    Driver, DriverInfo, OpenContext, OpenedDevice, driver::Transport, link::stream::Resync,
+    Driver, DriverInfo, OpenContext, OpenedDevice, driver_info::Transport, link::stream::Resync,
     switching::TransportConfig,
 };
 use qkd_hal::{DeviceKind, DeviceUri, Maturity, Result};

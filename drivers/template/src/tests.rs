@@ -2,7 +2,8 @@
 
 use crate::driver;
 use qkd_driver_kit::{
-    OpenContext, OpenedDevice, Registry, context::Endpoint, link::memory::MemoryConnector,
+    OpenContext, OpenedDevice, Registry,
+    link::memory::{Endpoint, MemoryConnector},
 };
 use qkd_hal::{DeviceMisbehaved, ErrorKind};
 use std::{

@@ -99,7 +99,7 @@ async fn a_lost_set_is_reported_after_the_settling_time() {
     let (opened, far) = open().await;
     let switch = opened.switch().unwrap();
     let cross = plan(&opened, "1-4,2-3").await.unwrap();
-    far.inject("S 2", PeerFault::Lost);
+    far.inject("S 2", PeerFault::DropRequest);
     let error = switch.apply(&cross).await.unwrap_err();
     assert_eq!(
         (error.kind(), error.effect()),
@@ -170,7 +170,7 @@ async fn mismatched_late_duplicated_and_missing_replies_fail_only_one_call() {
     ];
     far.assert_one_read_fails(&opened, "S?", &wrong, "1-3,2-4")
         .await;
-    far.inject("S?", PeerFault::Twice);
+    far.inject("S?", PeerFault::Duplicate);
     switch.connections().await.unwrap();
     assert!(
         switch
@@ -196,7 +196,7 @@ async fn another_board_closes_the_handle_and_models_are_checked() {
             .to_string(),
         "common-1"
     );
-    far.inject("S?", PeerFault::HangUp);
+    far.inject("S?", PeerFault::Reset);
     far.inject("I?", PeerFault::Answer("OSW12-850E 2.0\r\n"));
     far.inject("I?", PeerFault::Answer("OSW12-850E 2.0\r\n"));
     let switch = opened.switch().unwrap();

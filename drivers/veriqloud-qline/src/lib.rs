@@ -15,7 +15,7 @@ use proto::Side;
 use qkd_driver_etsi014::Client;
 use qkd_driver_kit::{
     Driver, DriverInfo, OpenContext, OpenedDevice,
-    driver::{Transport, UriParameter, Verification, VerificationScope},
+    driver_info::{Transport, UriParameter, Verification, VerificationScope},
 };
 use qkd_hal::{
     Assumption, DeviceKind, DeviceUri, Error, Maturity, Operation, Result, event::EventHub,

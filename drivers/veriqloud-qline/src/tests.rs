@@ -3,10 +3,9 @@
 use crate::driver;
 use qkd_driver_kit::{
     OpenContext, OpenedDevice, Registry,
-    context::Endpoint,
     link::{
         http::{HttpResponse, HttpService, Method},
-        memory::MemoryConnector,
+        memory::{Endpoint, MemoryConnector},
     },
 };
 use qkd_hal::{
@@ -26,8 +25,8 @@ use zeroize::Zeroizing;
 
 enum PeerFault {
     Answer(Vec<u8>),
-    Silence,
-    HangUp,
+    DropRequest,
+    Reset,
 }
 
 #[derive(Default)]
@@ -94,8 +93,8 @@ async fn mon(mut far: tokio::io::DuplexStream, node: Shared) {
                 .then(|| node.faults.pop_front())
                 .flatten();
             match fault {
-                Some((_, PeerFault::HangUp)) => return,
-                Some((_, PeerFault::Silence)) => Vec::new(),
+                Some((_, PeerFault::Reset)) => return,
+                Some((_, PeerFault::DropRequest)) => Vec::new(),
                 Some((_, PeerFault::Answer(bytes))) => bytes,
                 None => observe(&node, &word),
             }
@@ -381,9 +380,9 @@ async fn mismatched_missing_and_truncated_replies_fail_only_one_call() {
             ErrorKind::Misbehaved(DeviceMisbehaved::UnexpectedReply),
         ),
         (PeerFault::Answer(vec![200, 0, b'x']), ErrorKind::Timeout),
-        (PeerFault::Silence, ErrorKind::Timeout),
+        (PeerFault::DropRequest, ErrorKind::Timeout),
         (
-            PeerFault::HangUp,
+            PeerFault::Reset,
             ErrorKind::Transport(TransportFault::HungUp),
         ),
     ] {

@@ -5,7 +5,8 @@
 use clap::{Parser, Subcommand, ValueEnum};
 use qkd_driver_kit::program::{self, console, log, signals::EndSignals};
 use qkd_emulators::{
-    profile::{self, Options, RunningEmulator},
+    profile::{Options, RunningEmulator},
+    profiles,
     testbed::{ClientFiles, Testbed},
 };
 use qkd_hal::text::json_text;
@@ -65,7 +66,7 @@ enum Command {
     /// answered with one JSON line.
     #[command(
         after_help = "Examples:\n  qkd-emu run polatis-16x16 --listen 127.0.0.1:5025 --pty-link \
-                      /tmp/polatis\n  qkd-emu run agiltron-ff --set channels=8 --fault loss=0.1\n  \
+                      /tmp/polatis\n  qkd-emu run agiltron-ff --set channels=8 --fault drop=0.1\n  \
                       qkd-emu run etsi014-pair --fault 2:delay=200ms@after=10\n\nFaults are \
                       listed in docs/emulators.md."
     )]
@@ -157,7 +158,7 @@ async fn run(command: Command) -> io::Result<()> {
         Command::List {
             output: Output::Json,
         } => {
-            let all: Vec<_> = profile::all()
+            let all: Vec<_> = profiles::all()
                 .iter()
                 .map(|p| json!({"name": p.name, "title": p.title, "settings": p.settings}))
                 .collect();
@@ -166,7 +167,7 @@ async fn run(command: Command) -> io::Result<()> {
         Command::List {
             output: Output::Table,
         } => {
-            for p in profile::all() {
+            for p in profiles::all() {
                 console::line(&format!("{:26} {}", p.name, p.title));
                 for s in p.settings {
                     console::line(&format!(
@@ -193,7 +194,7 @@ async fn run(command: Command) -> io::Result<()> {
             control,
         } => {
             let signals = EndSignals::listen()?;
-            let running = profile::start(
+            let running = profiles::start(
                 &profile,
                 &Options {
                     listen,

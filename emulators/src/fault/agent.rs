@@ -1,6 +1,6 @@
 //! Faults of SNMP agents and networks that were observed in the field.
 
-use crate::server::snmp::Tlv;
+use crate::ber::Tlv;
 use qkd_driver_kit::link::snmp::Oid;
 
 /// A property of an emulated SNMP agent, for as long as the fault is active.
@@ -146,7 +146,7 @@ mod tests {
             AgentFault::parse("engine-boots", Some("0")),
             Some(Ok(AgentFault::EngineBoots(0)))
         );
-        assert_eq!(AgentFault::parse("loss", None), None);
+        assert_eq!(AgentFault::parse("drop", None), None);
         for (name, value) in [
             ("mtu", None),
             ("no-getbulk", Some("1")),

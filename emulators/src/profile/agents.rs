@@ -10,7 +10,7 @@ use crate::{
     server::snmp::{self, UsmUser},
     wire::snmp::SnmpAgent,
 };
-use qkd_driver_kit::{context::Endpoint, link::snmp::SnmpService};
+use qkd_driver_kit::link::{memory::Endpoint, snmp::SnmpService};
 use std::{io, net::SocketAddr, sync::Arc};
 
 /// The agents' user. Made for testing, like the passwords.

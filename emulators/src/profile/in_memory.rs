@@ -8,8 +8,8 @@ use crate::{
 };
 use qkd_driver_kit::{
     OpenContext,
-    context::{Endpoint, MEMORY_TRANSPORT},
-    link::snmp::SnmpService,
+    context::MEMORY_TRANSPORT,
+    link::{memory::Endpoint, snmp::SnmpService},
 };
 use std::{future::Future, sync::Arc};
 use tokio::task::JoinSet;

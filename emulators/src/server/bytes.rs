@@ -75,7 +75,7 @@ pub async fn serve_stream<S: AsyncRead + AsyncWrite + Unpin>(
     }
 }
 
-/// Sends replies in turn; `true` if the line was hung up.
+/// Sends replies in turn; `true` if the connection ends.
 async fn answer<S: AsyncWrite + Unpin>(
     stream: &mut S,
     replies: Vec<Reply>,
@@ -107,7 +107,7 @@ async fn answer<S: AsyncWrite + Unpin>(
     Ok(false)
 }
 
-/// Sends one reply as the faults want it; `true` if the line was hung up.
+/// Sends one reply as the faults want it; `true` if the connection ends.
 async fn deliver<S: AsyncWrite + Unpin>(
     stream: &mut S,
     faults: &FaultInjector,
@@ -118,7 +118,7 @@ async fn deliver<S: AsyncWrite + Unpin>(
     if !delivery.delay.is_zero() {
         sleep(delivery.delay).await;
     }
-    if let Some((time, bytes)) = delivery.late {
+    if let Some((time, bytes)) = delivery.reordered {
         late.push((Instant::now() + time, bytes));
     }
     for copy in delivery.now {
@@ -136,7 +136,7 @@ async fn deliver<S: AsyncWrite + Unpin>(
         stream.write_all(&FLOOD_BYTES).await?;
         tokio::task::yield_now().await;
     }
-    Ok(delivery.hang_up)
+    Ok(delivery.reset)
 }
 
 #[cfg(test)]

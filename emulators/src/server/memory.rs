@@ -2,7 +2,7 @@
 
 use super::bytes::serve_stream;
 use crate::{clock::Clock, fault::FaultInjector, wire::ByteService};
-use qkd_driver_kit::{context::Endpoint, link::memory};
+use qkd_driver_kit::link::memory::{self, Endpoint};
 use std::sync::Arc;
 use tokio::io::DuplexStream;
 

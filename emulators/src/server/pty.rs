@@ -278,7 +278,7 @@ mod tests {
 
         // A hang-up ends the open file; the link leads to a new port.
         faults
-            .add("hangup@once".parse::<FaultSpec>().unwrap())
+            .add("reset@once".parse::<FaultSpec>().unwrap())
             .unwrap();
         let path = link.clone();
         tokio::task::spawn_blocking(move || {

@@ -1,4 +1,4 @@
-use qkd_hardware::driver_kit::driver::Transport;
+use qkd_hardware::driver_kit::driver_info::Transport;
 use qkd_hardware::{
     DeviceUri, Driver, DriverInfo, OpenContext, OpenedDevice, Result, drivers::polatis,
 };

@@ -68,9 +68,9 @@ async fn a_driver_from_outside_opens_its_device_by_uri() {
 /// emulated device at an address, and distinguishes a defect from none.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_vendors_own_binary_runs_the_suite() {
-    use qkd_emulators::profile::{self, Options};
+    use qkd_emulators::{profile::Options, profiles};
     let folder = tempfile::tempdir().unwrap();
-    let running = profile::start("polatis-16x16", &Options::default())
+    let running = profiles::start("polatis-16x16", &Options::default())
         .await
         .unwrap();
     let address = running.ready().endpoints[0].address.clone();
@@ -98,7 +98,7 @@ async fn a_vendors_own_binary_runs_the_suite() {
     assert_eq!(code, Some(0), "{results:?}");
     assert_eq!(results["runs"][0]["driver"]["name"], "acme");
     // Each reply has a wrong bit.
-    running.fault("garble=1").unwrap();
+    running.fault("corrupt=1").unwrap();
     let (code, _) = run("defective").await;
     assert_eq!(code, Some(3), "it cannot even be opened");
 }

@@ -5,7 +5,10 @@ use outside::{
     proxy::{Client, Protection, connect, serve},
 };
 use qkd_conformance::{Dut, RunOptions, Suite};
-use qkd_emulators::profile::{self, Options};
+use qkd_emulators::{
+    profile::{InMemory, Options},
+    profiles,
+};
 use qkd_hardware::{
     DeviceUri, Driver, DriverInfo, OpenContext, OpenedDevice, Registry, Result,
     driver_kit::wrap::fault::{FaultScript, LinkFault},
@@ -58,8 +61,8 @@ fn registry() -> Registry {
 }
 
 /// Opens the first device of an emulator in memory.
-async fn open(name: &str, context: OpenContext) -> (OpenedDevice, profile::InMemory) {
-    let memory = profile::in_memory(name, &Options::default()).unwrap();
+async fn open(name: &str, context: OpenContext) -> (OpenedDevice, InMemory) {
+    let memory = profiles::in_memory(name, &Options::default()).unwrap();
     let registry = registry();
     let assumptions = registry.drivers().flat_map(|d| d.info().assumptions);
     let accepted: Vec<String> = assumptions.map(|a| a.id.to_string()).collect();
@@ -121,7 +124,7 @@ async fn a_change_and_its_events_pass_with_their_numbers() {
         (stale.kind(), stale.effect()),
         (ErrorKind::StateChanged, Effect::None)
     );
-    script.inject(0, LinkFault::HangsUp);
+    script.inject(0, LinkFault::Reset);
     let error = switch.connections().await.unwrap_err();
     assert!(error.kind().is_transient(), "{error}");
     let there = near.next().await.unwrap();
@@ -168,7 +171,7 @@ async fn every_call_ends_in_time_and_says_what_may_have_changed() {
     let switch = proxied.switch().unwrap();
     let plan = switch.plan().connect(1, 17).build().await.unwrap();
     // The device does not reply: its own error comes over the stream.
-    script.inject(0, LinkFault::Lost);
+    script.inject(0, LinkFault::Drop);
     let begun = Instant::now();
     assert_eq!(
         switch.connections().await.unwrap_err().kind(),
@@ -176,7 +179,7 @@ async fn every_call_ends_in_time_and_says_what_may_have_changed() {
     );
     assert!(begun.elapsed() <= deadline + Duration::from_millis(100));
     // The stream ends in the middle of a change.
-    script.inject(0, LinkFault::Delayed(deadline / 2));
+    script.inject(0, LinkFault::Delay(deadline / 2));
     let cut = async {
         tokio::time::sleep(deadline / 4).await;
         server.abort();

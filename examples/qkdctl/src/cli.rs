@@ -1,25 +1,15 @@
 //! Command-line arguments.
 
 use crate::{
-    commands::switch::optics::{AttenuationArgument, MonitorArgument},
     exit,
     journal::Outcome,
-    output::Output,
+    optics_argument::{AttenuationArgument, MonitorArgument},
+    output::{Format, Output},
 };
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use qkd_layers::Rate;
 use qkd_switch_hal::{CrossConnect, Port, protection::ProtectionSetting};
 use std::{ffi::OsString, path::PathBuf, time::SystemTime};
-
-/// Output format of results.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
-pub(crate) enum Format {
-    /// Tables for people.
-    #[default]
-    Table,
-    /// One JSON document on standard output; errors as JSON on standard error.
-    Json,
-}
 
 /// Whether a command line that cannot be parsed asks for JSON.
 pub(crate) fn asks_for_json(arguments: impl IntoIterator<Item = OsString>) -> bool {

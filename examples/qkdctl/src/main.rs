@@ -11,6 +11,7 @@ mod interrupt;
 mod inventory;
 mod journal;
 mod key_transport;
+mod optics_argument;
 mod output;
 mod progress;
 mod roll;

@@ -1,10 +1,10 @@
 //! Tables for people, JSON for programs.
 
 use crate::{
-    cli::Format,
     colour::{self, TextStyle, paint},
     exit,
 };
+use clap::ValueEnum;
 use comfy_table::{ColumnConstraint, ContentArrangement, Table, Width, presets};
 use qkd_driver_kit::program::console;
 use qkd_hal::{
@@ -36,6 +36,16 @@ pub(crate) fn cells<const N: usize>(cells: [String; N]) -> [String; N] {
 /// Writes a line to standard output. That it cannot be written does not undo what was done.
 pub(crate) fn line(text: &str) {
     console::line_to(anstream::stdout(), &colour::render(&wrapped(text)));
+}
+
+/// Output format of results.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub(crate) enum Format {
+    /// Tables for people.
+    #[default]
+    Table,
+    /// One JSON document on standard output; errors as JSON on standard error.
+    Json,
 }
 
 /// Output options of a command.

@@ -16,8 +16,8 @@ mod switch;
 
 use async_trait::async_trait;
 use qkd_driver_kit::{
-    Driver, DriverInfo, OpenContext, OpenedDevice, Registry,
-    driver::{DeviceHandles, UriParameter},
+    Driver, DriverInfo, OpenContext, OpenedDevice, Registry, driver_info::UriParameter,
+    opened_device::DeviceHandles,
 };
 use qkd_hal::{
     Capabilities, Descriptor, DeviceKind, DeviceUri, Effect, Error, ErrorKind, Operation as Op,

@@ -8,7 +8,7 @@ use super::{
     snmp::{Oid, Value},
     snmp_client::{SnmpCall, text},
 };
-use crate::driver::{DriverInfo, Probe};
+use crate::driver_info::{DriverInfo, Probe};
 use qkd_hal::{Error, ErrorKind, Result, text::printable};
 use std::fmt;
 

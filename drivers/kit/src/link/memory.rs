@@ -25,6 +25,19 @@ use tokio::{
 };
 use zeroize::Zeroizing;
 
+/// An in-memory endpoint, at the level of its link.
+#[derive(Clone)]
+pub enum Endpoint {
+    /// A byte stream.
+    Bytes(Arc<dyn Connector>),
+    /// An SNMP agent.
+    Snmp(Arc<dyn SnmpService>),
+    /// A USB device.
+    Usb(Arc<dyn UsbService>),
+    /// Requests, from a client of this name.
+    Http(Arc<dyn HttpService>, Option<String>),
+}
+
 /// A connector shared by several links.
 pub struct SharedConnector(pub Arc<dyn Connector>);
 

@@ -1,8 +1,8 @@
 //! A scripted peer for tests of drivers whose requests are lines: a function replies unless a fault
 //! is scheduled.
 
-use super::memory::MemoryConnector;
-use crate::{OpenedDevice, context::Endpoint};
+use super::memory::{Endpoint, MemoryConnector};
+use crate::OpenedDevice;
 use qkd_hal::{ErrorKind, Result, TransportFault};
 use qkd_switch_hal::Plan;
 use std::{
@@ -20,16 +20,16 @@ use tokio::{
 pub enum PeerFault {
     /// These bytes; the device has not seen the request.
     Answer(&'static str),
-    /// Nothing; the device has not seen the request.
-    Lost,
-    /// Nothing; the device has carried it out.
-    Silence,
-    /// The reply is delayed by this time.
-    Late(Duration),
+    /// The request is dropped: no reply, and the device has not seen it.
+    DropRequest,
+    /// The reply is dropped: the device has carried the request out.
+    Drop,
+    /// The reply and those after it are delayed by this time.
+    Delay(Duration),
     /// The reply is sent twice.
-    Twice,
-    /// The line is hung up.
-    HangUp,
+    Duplicate,
+    /// The connection ends; the device has not seen the request.
+    Reset,
 }
 
 /// Creates a plan from the current state of the switch to these cross-connects.
@@ -91,8 +91,8 @@ impl<D: Send + 'static> ScriptedPeer<D> {
         })))
     }
 
-    /// Wrong replies to `query`, none, a late one and a hang-up: each fails one reading of the
-    /// paths, with this error, and the next says how the switch `expected`.
+    /// Wrong replies to `query`, one that is dropped, one that is delayed and a reset: each fails one
+    /// reading of the paths, with this error, and the next says how the switch `expected`.
     ///
     /// # Panics
     /// If not.
@@ -107,13 +107,13 @@ impl<D: Send + 'static> ScriptedPeer<D> {
             .iter()
             .map(|(reply, kind)| (PeerFault::Answer(reply), *kind));
         let lost = [
-            (PeerFault::Silence, ErrorKind::Timeout),
+            (PeerFault::Drop, ErrorKind::Timeout),
             (
-                PeerFault::Late(Duration::from_millis(5_100)),
+                PeerFault::Delay(Duration::from_millis(5_100)),
                 ErrorKind::Timeout,
             ),
             (
-                PeerFault::HangUp,
+                PeerFault::Reset,
                 ErrorKind::Transport(TransportFault::HungUp),
             ),
         ];
@@ -135,7 +135,7 @@ impl<D: Send + 'static> ScriptedPeer<D> {
         }
     }
 
-    /// The reply to a request, and after which time; `None` hangs up.
+    /// The reply to a request, and after which time; `None` ends the connection.
     fn reply(&self, request: &str) -> Option<(String, Duration)> {
         let mut now = self.now();
         let PeerState {
@@ -153,14 +153,14 @@ impl<D: Send + 'static> ScriptedPeer<D> {
         Some(match due.map(|(_, fault)| fault) {
             None => (answer(), Duration::ZERO),
             Some(PeerFault::Answer(bytes)) => (bytes.to_owned(), Duration::ZERO),
-            Some(PeerFault::Lost) => Default::default(),
-            Some(PeerFault::Silence) => {
+            Some(PeerFault::DropRequest) => Default::default(),
+            Some(PeerFault::Drop) => {
                 answer();
                 Default::default()
             }
-            Some(PeerFault::Late(time)) => (answer(), time),
-            Some(PeerFault::Twice) => (answer().repeat(2), Duration::ZERO),
-            Some(PeerFault::HangUp) => return None,
+            Some(PeerFault::Delay(time)) => (answer(), time),
+            Some(PeerFault::Duplicate) => (answer().repeat(2), Duration::ZERO),
+            Some(PeerFault::Reset) => return None,
         })
     }
 

@@ -1,8 +1,10 @@
 //! A scripted SNMP agent for tests of drivers: stored objects, and a function that is called for
 //! each SET.
 
-use super::snmp::{ErrorStatus, Notification, Oid, SnmpService, Value, VarBind};
-use crate::context::Endpoint;
+use super::{
+    memory::Endpoint,
+    snmp::{ErrorStatus, Notification, Oid, SnmpService, Value, VarBind},
+};
 use std::{
     collections::BTreeMap,
     ops::Bound,

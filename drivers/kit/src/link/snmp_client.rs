@@ -52,6 +52,9 @@ pub enum SnmpDecodeError {
     /// A name that is not below the column asked for.
     #[error("a name came that is not below the column asked for")]
     Name,
+    /// A name whose index has another form than the MIB gives it.
+    #[error("a name came with another index than the MIB gives its table")]
+    Index,
 }
 
 impl From<SnmpDecodeError> for Error {
@@ -75,6 +78,18 @@ pub fn integer(value: &Value, object: &'static str) -> Result<i64, SnmpDecodeErr
         value if value.is_absent() => Err(SnmpDecodeError::Absent { object }),
         _ => Err(SnmpDecodeError::Type { object }),
     }
+}
+
+/// A count, of any of the SMI's integer types; a negative one is not in any MIB.
+///
+/// # Errors
+/// [`SnmpDecodeError`].
+pub fn count(value: &Value, object: &'static str) -> Result<u64, SnmpDecodeError> {
+    if let Value::Counter64(n) = value {
+        return Ok(*n);
+    }
+    let n = integer(value, object)?;
+    u64::try_from(n).map_err(|_| SnmpDecodeError::Enumeration { object, value: n })
 }
 
 /// An optical power, from a number that `dbm` converts. What is not a number becomes NaN, which
@@ -400,6 +415,14 @@ mod tests {
         assert_eq!(
             optional(&Value::NoSuchInstance, |v| integer(v, "x")),
             Ok(None)
+        );
+        assert_eq!(count(&Value::Counter64(u64::MAX), "x"), Ok(u64::MAX));
+        assert_eq!(
+            count(&Value::Integer(-1), "x"),
+            Err(SnmpDecodeError::Enumeration {
+                object: "x",
+                value: -1
+            })
         );
         assert_eq!(
             text(&Value::text(" OLP\0 "), "x"),

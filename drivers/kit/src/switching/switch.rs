@@ -5,7 +5,7 @@ use super::{
     settling::{self, SettleResult},
     transport::{SwitchCall, SwitchConnection},
 };
-use crate::change_lock::ChangeLock;
+use crate::{OpenedDevice, change_lock::ChangeLock};
 use async_trait::async_trait;
 use qkd_hal::{
     Capabilities, Descriptor, Device, DeviceMisbehaved, Error, ErrorKind, EventStream, Health,
@@ -14,7 +14,7 @@ use qkd_hal::{
     reading::{Measured, Quality, Reading},
 };
 use qkd_switch_hal::{ApplyReport, CrossConnects, OpticalSwitch, Plan, Step, SwitchCapabilities};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use tokio::time::Instant;
 
 /// Protocol of a switch family whose state can be queried and that takes one step per command.
@@ -124,8 +124,20 @@ pub struct Switch<P> {
     sent: Mutex<Option<PendingSteps>>,
 }
 
+impl SwitchConnection {
+    /// Opens the switch at this link, after it has reported its identity and its state.
+    ///
+    /// # Errors
+    /// Errors of the protocol.
+    pub async fn switch<P: Protocol>(self, protocol: P) -> Result<OpenedDevice> {
+        Ok(OpenedDevice::from_switch(Arc::new(
+            Switch::open(self, protocol).await?,
+        )))
+    }
+}
+
 impl<P: Protocol> Switch<P> {
-    pub(super) async fn open(line: SwitchConnection, protocol: P) -> Result<Self> {
+    async fn open(line: SwitchConnection, protocol: P) -> Result<Self> {
         use Operation as Op;
         let mut capabilities = protocol.capabilities();
         if protocol.parameters().iter().any(|p| p.readable) {

@@ -1,11 +1,10 @@
 //! The line of a switch, and one call on it: requests with a reply, requests without, all by one
 //! deadline.
 
-use super::{Protocol, Switch};
 use crate::{
-    DriverInfo, OpenContext, OpenedDevice,
+    DriverInfo, OpenContext,
     context::SerialSettings,
-    driver::UriParameter,
+    driver_info::UriParameter,
     link::{
         Disclosure,
         bytes::{ByteLink, Exchange, Framer, fixed_framer, line_framer},
@@ -192,16 +191,6 @@ impl SwitchConnection {
     pub async fn close(&self) {
         self.link.close().await;
         self.events.close();
-    }
-
-    /// Opens the switch at this link, after it has reported its identity and its state.
-    ///
-    /// # Errors
-    /// Errors of the protocol.
-    pub async fn switch<P: Protocol>(self, protocol: P) -> Result<OpenedDevice> {
-        Ok(OpenedDevice::from_switch(Arc::new(
-            Switch::open(self, protocol).await?,
-        )))
     }
 }
 

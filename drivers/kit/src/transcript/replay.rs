@@ -1,6 +1,6 @@
 //! A transcript that answers as a link.
 
-use super::{Outcome, Part, Record};
+use super::{Outcome, Part, Record, varbind};
 use crate::link::{
     Disclosure, LinkError,
     bytes::{ByteLink, Exchange},
@@ -262,7 +262,7 @@ impl SnmpLink for Replay {
         let sent: Vec<ExpectedBytes<'_>> = request
             .binds()
             .iter()
-            .map(|b| ExpectedBytes(crate::wrap::traced::rendered(b).into()))
+            .map(|b| ExpectedBytes(varbind::rendered(b).into()))
             .collect();
         let reply = join(&self.answer(&sent)?);
         text_of(&reply)?.parse().map_err(|_| {

@@ -6,15 +6,15 @@
 //!
 //! | fault | bytes (each chunk, solicited or not) | SNMP | USB | HTTP |
 //! |---|---|---|---|---|
-//! | [`Lost`](LinkFault::Lost) | nothing arrives | `Timeout` | `Timeout` | `Timeout` |
-//! | [`Delayed`](LinkFault::Delayed) | it arrives later, and so do later messages | later; `Timeout` from the deadline on | as SNMP | as SNMP |
-//! | [`Late`](LinkFault::Late) | it arrives later, later messages on time | as delayed: the ID of a late response is no longer awaited | as delayed | as delayed |
-//! | [`Twice`](LinkFault::Twice) | it arrives twice | passes: the second belongs to no request | passes: the bus drops it | passes: TCP drops it |
-//! | [`CutShort`](LinkFault::CutShort) | its first half arrives | as lost: no complete BER | IN: half of the data; OUT passes | `Transport(HungUp)` |
-//! | [`Damaged`](LinkFault::Damaged) | one bit is wrong | as lost: the check of BER or HMAC drops it | passes: the bus repeats it | `Transport(Framing)`: TLS detects it |
-//! | [`HangsUp`](LinkFault::HangsUp) | the stream ends | `Unreachable`: ICMP reports a closed port | `Transport(Unplugged)` | `Transport(HungUp)` |
-//! | [`Slow`](LinkFault::Slow) | byte by byte | passes: it is one datagram | passes: the bus has one speed | passes |
-//! | [`Floods`](LinkFault::Floods) | random bytes arrive until the host disconnects | as lost: it belongs to no request | `Transport(Overrun)` | `Transport(Overrun)` |
+//! | [`Drop`](LinkFault::Drop) | nothing arrives | `Timeout` | `Timeout` | `Timeout` |
+//! | [`Delay`](LinkFault::Delay) | it arrives later, and so do later messages | later; `Timeout` from the deadline on | as SNMP | as SNMP |
+//! | [`Reorder`](LinkFault::Reorder) | it arrives later, later messages on time | as a delay: the ID of a late response is no longer awaited | as a delay | as a delay |
+//! | [`Duplicate`](LinkFault::Duplicate) | it arrives twice | passes: the second belongs to no request | passes: the bus drops it | passes: TCP drops it |
+//! | [`Truncate`](LinkFault::Truncate) | its first half arrives | as dropped: no complete BER | IN: half of the data; OUT passes | `Transport(HungUp)` |
+//! | [`Corrupt`](LinkFault::Corrupt) | one bit is wrong | as dropped: the check of BER or HMAC drops it | passes: the bus repeats it | `Transport(Framing)`: TLS detects it |
+//! | [`Reset`](LinkFault::Reset) | the stream ends | `Unreachable`: ICMP reports a closed port | `Transport(Unplugged)` | `Transport(HungUp)` |
+//! | [`Throttle`](LinkFault::Throttle) | byte by byte | passes: it is one datagram | passes: the bus has one speed | passes |
+//! | [`Flood`](LinkFault::Flood) | random bytes arrive until the host disconnects | as dropped: it belongs to no request | `Transport(Overrun)` | `Transport(Overrun)` |
 //!
 //! On a byte link, a connect is not counted. On the others, an exchange that failed before anything
 //! was sent is not counted.
@@ -44,37 +44,51 @@ use tokio::{
 use zeroize::Zeroizing;
 
 /// Fault of one message from the device to the driver.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[non_exhaustive]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LinkFault {
-    /// No fault: the message passes unchanged.
-    #[default]
-    Passes,
     /// The message never arrives.
-    Lost,
+    Drop,
     /// The message and those after it arrive later by this time.
-    Delayed(Duration),
+    Delay(Duration),
     /// The message arrives later by this time, those after it on time.
-    Late(Duration),
+    Reorder(Duration),
     /// The message arrives twice.
-    Twice,
+    Duplicate,
     /// Its second half is missing.
-    CutShort,
+    Truncate,
     /// One bit of it is wrong.
-    Damaged,
-    /// The line is hung up instead.
-    HangsUp,
+    Corrupt,
+    /// The connection ends instead.
+    Reset,
     /// The message arrives at this rate, in bytes per second.
-    Slow(u32),
+    Throttle(u32),
     /// The message never ends.
-    Floods,
+    Flood,
+}
+
+impl LinkFault {
+    /// Returns the name of the fault, which is the same on links, in emulators and in reports.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Drop => "drop",
+            Self::Delay(_) => "delay",
+            Self::Reorder(_) => "reorder",
+            Self::Duplicate => "duplicate",
+            Self::Truncate => "truncate",
+            Self::Corrupt => "corrupt",
+            Self::Reset => "reset",
+            Self::Throttle(_) => "throttle",
+            Self::Flood => "flood",
+        }
+    }
 }
 
 /// Source of the faults of messages.
 pub trait FaultSource: Send + Sync {
     /// Returns the faults of the next message; all of them apply.
     fn next(&self) -> Vec<LinkFault>;
-    /// Returns the seed for the positions of damaged bits.
+    /// Returns the seed for the positions of corrupted bits.
     fn seed(&self) -> u64 {
         0
     }
@@ -144,11 +158,8 @@ impl FaultSource for FaultScript {
 /// Faults by chance, seeded, so that a run can be repeated.
 #[derive(Debug)]
 pub struct RandomFaults {
-    loss: f64,
-    delay: Duration,
-    duplicate: f64,
-    damage: f64,
-    speed: Option<u32>,
+    /// Each with its probability.
+    faults: Vec<(LinkFault, f64)>,
     seed: u64,
     dice: Mutex<ChaCha8Rng>,
 }
@@ -157,45 +168,17 @@ impl RandomFaults {
     /// No faults, with a seed.
     #[must_use]
     pub fn seeded(seed: u64) -> Self {
-        let dice = Mutex::new(ChaCha8Rng::seed_from_u64(seed));
         Self {
-            loss: 0.0,
-            delay: Duration::ZERO,
-            duplicate: 0.0,
-            damage: 0.0,
-            speed: None,
+            faults: Vec::new(),
             seed,
-            dice,
+            dice: Mutex::new(ChaCha8Rng::seed_from_u64(seed)),
         }
     }
-    /// With this probability a message is lost.
+    /// With this fault of each message, with a probability from 0 to 1. The faults of one message
+    /// apply in the order in which they were added.
     #[must_use]
-    pub fn loss(mut self, probability: f64) -> Self {
-        self.loss = probability;
-        self
-    }
-    /// Delays each message by `delay`.
-    #[must_use]
-    pub fn delay(mut self, delay: Duration) -> Self {
-        self.delay = delay;
-        self
-    }
-    /// With this probability a message comes twice.
-    #[must_use]
-    pub fn duplicate(mut self, probability: f64) -> Self {
-        self.duplicate = probability;
-        self
-    }
-    /// With this probability one bit of a message is flipped.
-    #[must_use]
-    pub fn damage(mut self, probability: f64) -> Self {
-        self.damage = probability;
-        self
-    }
-    /// At a low speed.
-    #[must_use]
-    pub fn speed(mut self, bytes_per_second: u32) -> Self {
-        self.speed = Some(bytes_per_second);
+    pub fn with_fault(mut self, fault: LinkFault, probability: f64) -> Self {
+        self.faults.push((fault, probability));
         self
     }
 }
@@ -203,23 +186,13 @@ impl RandomFaults {
 impl FaultSource for RandomFaults {
     fn next(&self) -> Vec<LinkFault> {
         let mut dice = self.dice.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut roll =
+        let mut happens =
             |probability: f64| probability > 0.0 && dice.random_bool(probability.min(1.0));
-        let mut faults = Vec::new();
-        for (probability, fault) in [
-            (self.loss, LinkFault::Lost),
-            (self.damage, LinkFault::Damaged),
-            (self.duplicate, LinkFault::Twice),
-        ] {
-            if roll(probability) {
-                faults.push(fault);
-            }
-        }
-        if !self.delay.is_zero() {
-            faults.push(LinkFault::Delayed(self.delay));
-        }
-        faults.extend(self.speed.map(LinkFault::Slow));
-        faults
+        self.faults
+            .iter()
+            .filter(|(_, probability)| happens(*probability))
+            .map(|(fault, _)| *fault)
+            .collect()
     }
     fn seed(&self) -> u64 {
         self.seed
@@ -257,28 +230,27 @@ impl<W: AsyncWrite + Unpin> FaultyWriter<W> {
     /// Sends one message with its faults applied; returns `false` if the connection is closed
     /// instead.
     async fn send(&mut self, mut message: Zeroizing<Vec<u8>>) -> io::Result<bool> {
-        let (mut copies, mut pace, mut late) = (1, None, None);
+        let (mut copies, mut pace, mut reordered) = (1, None, None);
         for fault in self.faults.next() {
             match fault {
-                LinkFault::Passes => {}
-                LinkFault::Lost => copies = 0,
-                LinkFault::Delayed(time) => sleep(time).await,
-                LinkFault::Late(time) => late = Some(Instant::now() + time),
-                LinkFault::Twice => copies *= 2,
-                LinkFault::CutShort => truncate_half(&mut message),
-                LinkFault::Damaged if message.is_empty() => {}
-                LinkFault::Damaged => {
+                LinkFault::Drop => copies = 0,
+                LinkFault::Delay(time) => sleep(time).await,
+                LinkFault::Reorder(time) => reordered = Some(Instant::now() + time),
+                LinkFault::Duplicate => copies *= 2,
+                LinkFault::Truncate => truncate_half(&mut message),
+                LinkFault::Corrupt if message.is_empty() => {}
+                LinkFault::Corrupt => {
                     let bit = self.dice.random_range(0..message.len() * 8);
                     message[bit / 8] ^= 1 << (bit % 8);
                 }
-                LinkFault::HangsUp => return Ok(false),
-                LinkFault::Slow(speed) => pace = Some(Duration::from_secs(1) / speed.max(1)),
-                LinkFault::Floods => loop {
+                LinkFault::Reset => return Ok(false),
+                LinkFault::Throttle(speed) => pace = Some(Duration::from_secs(1) / speed.max(1)),
+                LinkFault::Flood => loop {
                     self.to_host.write_all(&[b'U'; 64]).await?;
                 },
             }
         }
-        if let Some(at) = late {
+        if let Some(at) = reordered {
             self.late.extend((0..copies).map(|_| (at, message.clone())));
             return Ok(true);
         }
@@ -365,39 +337,37 @@ impl Connector for FaultyLink<Box<dyn Connector>> {
 
 /// Result of a fault on a link whose replies arrive completely or not at all.
 enum MessageFault {
-    Passes,
-    Lost,
-    Later(Duration),
-    Halved,
-    Fails(ErrorKind, &'static str),
+    None,
+    Drop,
+    Delay(Duration),
+    Truncate,
+    Fail(ErrorKind, &'static str),
 }
 
 const LATE: &str = "no reply came within the deadline";
 
 fn on_snmp(fault: LinkFault) -> MessageFault {
     match fault {
-        LinkFault::Passes | LinkFault::Twice | LinkFault::Slow(_) => MessageFault::Passes,
-        LinkFault::Lost | LinkFault::CutShort | LinkFault::Damaged | LinkFault::Floods => {
-            MessageFault::Lost
+        LinkFault::Duplicate | LinkFault::Throttle(_) => MessageFault::None,
+        LinkFault::Drop | LinkFault::Truncate | LinkFault::Corrupt | LinkFault::Flood => {
+            MessageFault::Drop
         }
-        LinkFault::Delayed(time) | LinkFault::Late(time) => MessageFault::Later(time),
-        LinkFault::HangsUp => MessageFault::Fails(ErrorKind::Unreachable, "nothing listens there"),
+        LinkFault::Delay(time) | LinkFault::Reorder(time) => MessageFault::Delay(time),
+        LinkFault::Reset => MessageFault::Fail(ErrorKind::Unreachable, "nothing listens there"),
     }
 }
 
 fn on_usb(fault: LinkFault) -> MessageFault {
     match fault {
-        LinkFault::Passes | LinkFault::Twice | LinkFault::Slow(_) | LinkFault::Damaged => {
-            MessageFault::Passes
-        }
-        LinkFault::Lost => MessageFault::Lost,
-        LinkFault::Delayed(time) | LinkFault::Late(time) => MessageFault::Later(time),
-        LinkFault::CutShort => MessageFault::Halved,
-        LinkFault::HangsUp => MessageFault::Fails(
+        LinkFault::Duplicate | LinkFault::Throttle(_) | LinkFault::Corrupt => MessageFault::None,
+        LinkFault::Drop => MessageFault::Drop,
+        LinkFault::Delay(time) | LinkFault::Reorder(time) => MessageFault::Delay(time),
+        LinkFault::Truncate => MessageFault::Truncate,
+        LinkFault::Reset => MessageFault::Fail(
             ErrorKind::Transport(TransportFault::Unplugged),
             "the device was pulled out",
         ),
-        LinkFault::Floods => MessageFault::Fails(
+        LinkFault::Flood => MessageFault::Fail(
             ErrorKind::Transport(TransportFault::Overrun),
             "the device sent more than was asked for",
         ),
@@ -405,20 +375,20 @@ fn on_usb(fault: LinkFault) -> MessageFault {
 }
 
 fn on_http(fault: LinkFault) -> MessageFault {
-    let fails = |fault, what| MessageFault::Fails(ErrorKind::Transport(fault), what);
+    let fail = |fault, what| MessageFault::Fail(ErrorKind::Transport(fault), what);
     match fault {
-        LinkFault::Passes | LinkFault::Twice | LinkFault::Slow(_) => MessageFault::Passes,
-        LinkFault::Lost => MessageFault::Lost,
-        LinkFault::Delayed(time) | LinkFault::Late(time) => MessageFault::Later(time),
-        LinkFault::CutShort | LinkFault::HangsUp => fails(
+        LinkFault::Duplicate | LinkFault::Throttle(_) => MessageFault::None,
+        LinkFault::Drop => MessageFault::Drop,
+        LinkFault::Delay(time) | LinkFault::Reorder(time) => MessageFault::Delay(time),
+        LinkFault::Truncate | LinkFault::Reset => fail(
             TransportFault::HungUp,
             "the connection broke before the response was complete",
         ),
-        LinkFault::Damaged => fails(
+        LinkFault::Corrupt => fail(
             TransportFault::Framing,
             "the response was damaged on the way",
         ),
-        LinkFault::Floods => fails(TransportFault::Overrun, "the response does not end"),
+        LinkFault::Flood => fail(TransportFault::Overrun, "the response does not end"),
     }
 }
 
@@ -445,17 +415,17 @@ impl<L> FaultyLink<L> {
         }
         for fault in self.faults.next() {
             let at = match met(fault) {
-                MessageFault::Passes => continue,
-                MessageFault::Lost => deadline,
-                MessageFault::Later(time) => Instant::now() + time,
-                MessageFault::Halved => {
+                MessageFault::None => continue,
+                MessageFault::Drop => deadline,
+                MessageFault::Delay(time) => Instant::now() + time,
+                MessageFault::Truncate => {
                     result = result.map(|mut reply| {
                         halve(&mut reply);
                         reply
                     });
                     continue;
                 }
-                MessageFault::Fails(kind, what) => {
+                MessageFault::Fail(kind, what) => {
                     return Err(LinkError::new(kind, what).mark_sent());
                 }
             };

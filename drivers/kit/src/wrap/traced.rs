@@ -5,13 +5,16 @@
 
 use crate::{
     link::{
-        Disclosure, LinkError, all_secret,
+        Disclosure, LinkError,
         bytes::{ByteLink, Exchange},
         http::{HttpLink, HttpRequest, HttpResponse, Method},
-        snmp::{Notification, Oid, SecurityLevel, SetRequest, SnmpLink, Value, VarBind},
+        snmp::{Notification, Oid, SecurityLevel, SetRequest, SnmpLink, VarBind},
         usb::{BulkRead, SetupPacket, UsbIdentity, UsbLink},
     },
-    transcript::{Outcome, Part, Record, Transcript, parts},
+    transcript::{
+        Outcome, Part, Record, Transcript, parts,
+        varbind::{names, varbind, varbinds},
+    },
 };
 use async_trait::async_trait;
 use std::{sync::Arc, time::Duration};
@@ -76,57 +79,6 @@ impl ByteLink for TracedLink<Arc<dyn ByteLink>> {
     async fn close(&self) {
         self.inner.close().await;
     }
-}
-
-/// A varbind's prefix, `1.3.6.1.2.1.1.5.0=s:`, and its value, in the manner of net-snmp's types.
-fn halves(bind: &VarBind) -> (String, Zeroizing<Vec<u8>>) {
-    let (kind, value) = match &bind.value {
-        Value::Integer(v) => ('i', v.to_string().into_bytes()),
-        Value::OctetString(v) => ('s', v.clone()),
-        Value::ObjectId(v) => ('o', v.to_string().into_bytes()),
-        Value::IpAddress(v) => ('a', v.map(|b| b.to_string()).join(".").into_bytes()),
-        Value::Counter32(v) => ('c', v.to_string().into_bytes()),
-        Value::Gauge32(v) => ('u', v.to_string().into_bytes()),
-        Value::TimeTicks(v) => ('t', v.to_string().into_bytes()),
-        Value::Counter64(v) => ('C', v.to_string().into_bytes()),
-        Value::Opaque(v) => ('x', v.clone()),
-        Value::Null => ('n', Vec::new()),
-        Value::NoSuchObject => ('-', b"noSuchObject".to_vec()),
-        Value::NoSuchInstance => ('-', b"noSuchInstance".to_vec()),
-        Value::EndOfMibView => ('-', b"endOfMibView".to_vec()),
-        Value::Invalid(why) => ('?', why.clone().into_bytes()),
-    };
-    (format!("{}={kind}:", bind.oid), Zeroizing::new(value))
-}
-
-fn varbind(bind: &VarBind, secret: bool) -> Vec<Part> {
-    let (prefix, value) = halves(bind);
-    let mut out = vec![Part::Text(prefix)];
-    out.extend(parts(
-        &value,
-        if secret {
-            Disclosure::Secret(all_secret)
-        } else {
-            Disclosure::Public
-        },
-    ));
-    out
-}
-
-/// Formats a varbind with its value as in a transcript, to compare a replayed request.
-pub(crate) fn rendered(bind: &VarBind) -> Vec<u8> {
-    let (prefix, value) = halves(bind);
-    let mut all = prefix.into_bytes();
-    all.extend_from_slice(&value);
-    all
-}
-
-fn varbinds(binds: &[VarBind]) -> Vec<Part> {
-    binds.iter().flat_map(|b| varbind(b, false)).collect()
-}
-
-fn names(oids: &[Oid]) -> Vec<Part> {
-    oids.iter().map(|oid| Part::Text(oid.to_string())).collect()
 }
 
 #[async_trait]

@@ -51,13 +51,13 @@ fn a_script_faults_only_the_exchange_that_it_names() {
     let script = FaultScript::new();
     let twin = script.clone();
     assert!(script.next().is_empty());
-    script.inject(2, LinkFault::Lost);
+    script.inject(2, LinkFault::Drop);
     assert_eq!([script.next(), script.next()], [vec![], vec![]]);
     assert!(!twin.was_injected());
-    assert_eq!(script.next(), [LinkFault::Lost]);
+    assert_eq!(script.next(), [LinkFault::Drop]);
     assert!(twin.was_injected() && script.next().is_empty());
     assert_eq!(twin.count(), 5);
-    script.inject(0, LinkFault::HangsUp);
+    script.inject(0, LinkFault::Reset);
     assert!(!script.was_injected());
     script.clear();
     assert!(script.next().is_empty() && !script.was_injected());
@@ -67,15 +67,15 @@ fn a_script_faults_only_the_exchange_that_it_names() {
 fn random_faults_repeat_with_the_same_seed() {
     let run = |seed| {
         let faults = RandomFaults::seeded(seed)
-            .loss(0.3)
-            .damage(0.3)
-            .duplicate(0.3)
-            .delay(SHORT);
+            .with_fault(LinkFault::Drop, 0.3)
+            .with_fault(LinkFault::Corrupt, 0.3)
+            .with_fault(LinkFault::Duplicate, 0.3)
+            .with_fault(LinkFault::Delay(SHORT), 1.0);
         (0..64).flat_map(|_| faults.next()).collect::<Vec<_>>()
     };
     assert_eq!(run(7), run(7));
     assert_ne!(run(7), run(8));
-    let lost = run(7).iter().filter(|f| **f == LinkFault::Lost).count();
+    let lost = run(7).iter().filter(|f| **f == LinkFault::Drop).count();
     assert!((8..32).contains(&lost), "{lost}");
 }
 
@@ -124,19 +124,19 @@ async fn ask(link: &StreamLink) -> Result<String, LinkError> {
 async fn byte_links_apply_injected_faults_and_the_next_exchange_works() {
     let hung_up = ErrorKind::Transport(TransportFault::HungUp);
     for (fault, wanted) in [
-        (LinkFault::Passes, Ok("reply 2\n")),
-        (LinkFault::Lost, Err(ErrorKind::Timeout)),
-        (LinkFault::Delayed(SHORT), Ok("reply 2\n")),
-        (LinkFault::Delayed(LONG), Err(ErrorKind::Timeout)),
-        (LinkFault::Late(SHORT), Ok("reply 2\n")),
-        (LinkFault::Late(LONG), Err(ErrorKind::Timeout)),
-        (LinkFault::Twice, Ok("reply 2\n")),
-        (LinkFault::CutShort, Err(ErrorKind::Timeout)),
-        (LinkFault::HangsUp, Err(hung_up)),
-        (LinkFault::Slow(100), Ok("reply 2\n")),
-        (LinkFault::Slow(1), Err(ErrorKind::Timeout)),
+        (LinkFault::Delay(Duration::ZERO), Ok("reply 2\n")),
+        (LinkFault::Drop, Err(ErrorKind::Timeout)),
+        (LinkFault::Delay(SHORT), Ok("reply 2\n")),
+        (LinkFault::Delay(LONG), Err(ErrorKind::Timeout)),
+        (LinkFault::Reorder(SHORT), Ok("reply 2\n")),
+        (LinkFault::Reorder(LONG), Err(ErrorKind::Timeout)),
+        (LinkFault::Duplicate, Ok("reply 2\n")),
+        (LinkFault::Truncate, Err(ErrorKind::Timeout)),
+        (LinkFault::Reset, Err(hung_up)),
+        (LinkFault::Throttle(100), Ok("reply 2\n")),
+        (LinkFault::Throttle(1), Err(ErrorKind::Timeout)),
         (
-            LinkFault::Floods,
+            LinkFault::Flood,
             Err(ErrorKind::Transport(TransportFault::Framing)),
         ),
     ] {
@@ -162,7 +162,7 @@ async fn byte_links_apply_injected_faults_and_the_next_exchange_works() {
 #[tokio::test(start_paused = true)]
 async fn a_late_message_does_not_delay_later_messages() {
     let script = FaultScript::new();
-    script.inject(0, LinkFault::Late(SHORT));
+    script.inject(0, LinkFault::Reorder(SHORT));
     let connector: Box<dyn Connector> = Box::new(memory::MemoryConnector::new(
         "device",
         |mut stream: DuplexStream| {
@@ -191,7 +191,7 @@ async fn a_late_message_does_not_delay_later_messages() {
 #[tokio::test(start_paused = true)]
 async fn damage_is_one_bit() {
     let script = FaultScript::new();
-    script.inject(0, LinkFault::Damaged);
+    script.inject(0, LinkFault::Corrupt);
     let (link, _) = byte_line(&script).await;
     let exchange = Exchange::new("ask", "ask\n", DEADLINE).reply(
         qkd_driver_kit::link::bytes::fixed_framer(8),
@@ -259,17 +259,17 @@ async fn snmp_links_apply_injected_faults_after_the_agent_has_acted() {
     let oid = Oid::from([1, 3]);
     let lost = (Err(ErrorKind::Timeout), DEADLINE);
     for (n, (fault, wanted)) in [
-        (LinkFault::Passes, (Ok(()), Duration::ZERO)),
-        (LinkFault::Lost, lost),
-        (LinkFault::CutShort, lost),
-        (LinkFault::Damaged, lost),
-        (LinkFault::Floods, lost),
-        (LinkFault::Late(LONG), lost),
-        (LinkFault::Delayed(SHORT), (Ok(()), SHORT)),
-        (LinkFault::Twice, (Ok(()), Duration::ZERO)),
-        (LinkFault::Slow(1), (Ok(()), Duration::ZERO)),
+        (LinkFault::Delay(Duration::ZERO), (Ok(()), Duration::ZERO)),
+        (LinkFault::Drop, lost),
+        (LinkFault::Truncate, lost),
+        (LinkFault::Corrupt, lost),
+        (LinkFault::Flood, lost),
+        (LinkFault::Reorder(LONG), lost),
+        (LinkFault::Delay(SHORT), (Ok(()), SHORT)),
+        (LinkFault::Duplicate, (Ok(()), Duration::ZERO)),
+        (LinkFault::Throttle(1), (Ok(()), Duration::ZERO)),
         (
-            LinkFault::HangsUp,
+            LinkFault::Reset,
             (Err(ErrorKind::Unreachable), Duration::ZERO),
         ),
     ]
@@ -348,16 +348,16 @@ async fn usb_links_apply_injected_faults_after_the_device_received_the_data() {
     };
     let fault = |fault| Err(ErrorKind::Transport(fault));
     for (fault, wanted) in [
-        (LinkFault::Passes, Ok(512)),
-        (LinkFault::Lost, Err(ErrorKind::Timeout)),
-        (LinkFault::Delayed(LONG), Err(ErrorKind::Timeout)),
-        (LinkFault::Late(SHORT), Ok(512)),
-        (LinkFault::Twice, Ok(512)),
-        (LinkFault::Damaged, Ok(512)),
-        (LinkFault::Slow(1), Ok(512)),
-        (LinkFault::CutShort, Ok(256)),
-        (LinkFault::HangsUp, fault(TransportFault::Unplugged)),
-        (LinkFault::Floods, fault(TransportFault::Overrun)),
+        (LinkFault::Delay(Duration::ZERO), Ok(512)),
+        (LinkFault::Drop, Err(ErrorKind::Timeout)),
+        (LinkFault::Delay(LONG), Err(ErrorKind::Timeout)),
+        (LinkFault::Reorder(SHORT), Ok(512)),
+        (LinkFault::Duplicate, Ok(512)),
+        (LinkFault::Corrupt, Ok(512)),
+        (LinkFault::Throttle(1), Ok(512)),
+        (LinkFault::Truncate, Ok(256)),
+        (LinkFault::Reset, fault(TransportFault::Unplugged)),
+        (LinkFault::Flood, fault(TransportFault::Overrun)),
     ] {
         let read = BulkRead {
             endpoint: 0x86,
@@ -433,16 +433,16 @@ async fn http_links_apply_injected_faults_after_the_server_acted() {
     let link = FaultyLink::new(inner, Arc::new(script.clone()));
     let fault = |fault| Err(ErrorKind::Transport(fault));
     for (n, (fault, wanted)) in [
-        (LinkFault::Passes, Ok(200)),
-        (LinkFault::Lost, Err(ErrorKind::Timeout)),
-        (LinkFault::Delayed(SHORT), Ok(200)),
-        (LinkFault::Late(LONG), Err(ErrorKind::Timeout)),
-        (LinkFault::Twice, Ok(200)),
-        (LinkFault::Slow(1), Ok(200)),
-        (LinkFault::CutShort, fault(TransportFault::HungUp)),
-        (LinkFault::HangsUp, fault(TransportFault::HungUp)),
-        (LinkFault::Damaged, fault(TransportFault::Framing)),
-        (LinkFault::Floods, fault(TransportFault::Overrun)),
+        (LinkFault::Delay(Duration::ZERO), Ok(200)),
+        (LinkFault::Drop, Err(ErrorKind::Timeout)),
+        (LinkFault::Delay(SHORT), Ok(200)),
+        (LinkFault::Reorder(LONG), Err(ErrorKind::Timeout)),
+        (LinkFault::Duplicate, Ok(200)),
+        (LinkFault::Throttle(1), Ok(200)),
+        (LinkFault::Truncate, fault(TransportFault::HungUp)),
+        (LinkFault::Reset, fault(TransportFault::HungUp)),
+        (LinkFault::Corrupt, fault(TransportFault::Framing)),
+        (LinkFault::Flood, fault(TransportFault::Overrun)),
     ]
     .into_iter()
     .enumerate()

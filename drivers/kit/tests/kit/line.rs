@@ -26,12 +26,12 @@ use tokio::{
 #[derive(Clone)]
 enum Act {
     Say(&'static str),
-    SayLate(Duration, &'static str),
+    Reorder(Duration, &'static str),
     /// Twice at once, and once more after a time.
     Echo(Duration, &'static str),
-    Nothing,
-    HangUp,
-    Trickle(&'static str),
+    Drop,
+    Reset,
+    Throttle(&'static str),
     Flood,
 }
 
@@ -55,7 +55,7 @@ fn device(script: Script, connects: Arc<AtomicUsize>) -> Box<dyn Connector> {
                             .write_all(text.as_bytes())
                             .await
                             .unwrap(),
-                        Act::SayLate(delay, text) => {
+                        Act::Reorder(delay, text) => {
                             let writer = Arc::clone(&writer);
                             tokio::spawn(async move {
                                 sleep(delay).await;
@@ -75,9 +75,9 @@ fn device(script: Script, connects: Arc<AtomicUsize>) -> Box<dyn Connector> {
                                 let _ = writer.lock().await.write_all(text.as_bytes()).await;
                             });
                         }
-                        Act::Nothing => {}
-                        Act::HangUp => return,
-                        Act::Trickle(text) => {
+                        Act::Drop => {}
+                        Act::Reset => return,
+                        Act::Throttle(text) => {
                             for byte in text.bytes() {
                                 sleep(Duration::from_secs(1)).await;
                                 if writer.lock().await.write_all(&[byte]).await.is_err() {
@@ -149,7 +149,7 @@ async fn a_late_reply_is_discarded() {
     for resync in RESYNC_MODES {
         let rig = rig(resync, |request| match request {
             "who" => Act::Say("me 7\r\n"),
-            "slow" => Act::SayLate(Duration::from_millis(600), "answer to slow\r\n"),
+            "slow" => Act::Reorder(Duration::from_millis(600), "answer to slow\r\n"),
             _ => Act::Say("answer to quick\r\n"),
         })
         .await;
@@ -180,7 +180,7 @@ async fn an_echo_after_a_long_silence_is_discarded() {
         |request| match request {
             "who" => Act::Say("me 7\r\n"),
             "echo" => Act::Echo(Duration::from_millis(300), "answer to echo\r\n"),
-            _ => Act::SayLate(Duration::from_millis(500), "answer to quick\r\n"),
+            _ => Act::Reorder(Duration::from_millis(500), "answer to quick\r\n"),
         },
     )
     .await;
@@ -201,9 +201,9 @@ async fn a_late_reply_to_the_resynchronisation_query_is_discarded() {
         Resync::Sentinel(Duration::from_millis(400)),
         move |request| match request {
             "who" if asked.fetch_add(1, Ordering::Relaxed) == 1 => {
-                Act::SayLate(Duration::from_millis(700), "me 7\r\n")
+                Act::Reorder(Duration::from_millis(700), "me 7\r\n")
             }
-            "who" => Act::SayLate(Duration::from_millis(50), "me 7\r\n"),
+            "who" => Act::Reorder(Duration::from_millis(50), "me 7\r\n"),
             _ => Act::Say("answer\r\n"),
         },
     )
@@ -244,7 +244,7 @@ async fn a_duplicated_reply_answers_once() {
 async fn a_closed_connection_is_reported_immediately_and_the_next_call_works() {
     let rig = rig(Resync::Reconnect, |request| match request {
         "who" => Act::Say("me 7\r\n"),
-        "bye" => Act::HangUp,
+        "bye" => Act::Reset,
         _ => Act::Say("hello\r\n"),
     })
     .await;
@@ -278,7 +278,7 @@ async fn another_device_after_a_reconnect_closes_the_handle() {
     let rig = rig(Resync::Reconnect, move |request| match request {
         "who" if times.fetch_add(1, Ordering::Relaxed) == 0 => Act::Say("me 7\r\n"),
         "who" => Act::Say("me 8\r\n"),
-        _ => Act::HangUp,
+        _ => Act::Reset,
     })
     .await;
     let mut events = rig.events.subscribe();
@@ -347,7 +347,7 @@ async fn a_cancelled_call_leaves_the_line_usable() {
         seen.lock().unwrap().push(request.to_owned());
         match request {
             "who" => Act::Say("me 7\r\n"),
-            "slow" => Act::SayLate(Duration::from_millis(300), "answer to slow\r\n"),
+            "slow" => Act::Reorder(Duration::from_millis(300), "answer to slow\r\n"),
             _ => Act::Say("answer to quick\r\n"),
         }
     })
@@ -381,9 +381,9 @@ async fn every_call_ends() {
     for resync in RESYNC_MODES {
         let rig = rig(resync, |request| match request {
             "who" => Act::Say("me 7\r\n"),
-            "trickle" => Act::Trickle("a very long answer\r\n"),
+            "trickle" => Act::Throttle("a very long answer\r\n"),
             "flood" => Act::Flood,
-            "nothing" => Act::Nothing,
+            "nothing" => Act::Drop,
             _ => Act::Say("hello\r\n"),
         })
         .await;
@@ -422,7 +422,7 @@ async fn many_callers_get_their_own_answers() {
     let rig = rig(Resync::Reconnect, |request| match request {
         "who" => Act::Say("me 7\r\n"),
         "a" => Act::Say("answer to a\r\n"),
-        _ => Act::SayLate(Duration::from_millis(3), "answer to b\r\n"),
+        _ => Act::Reorder(Duration::from_millis(3), "answer to b\r\n"),
     })
     .await;
     let calls = (0..100).map(|i| {
@@ -497,7 +497,7 @@ async fn a_call_queued_after_a_slow_one_ends_at_its_own_deadline_unsent() {
         if request == "who" {
             Act::Say("me 7\r\n")
         } else {
-            Act::Nothing
+            Act::Drop
         }
     })
     .await;
@@ -532,7 +532,7 @@ async fn unsolicited_input_before_a_request_is_not_its_reply() {
             "who" => Act::Say("me 7\r\n"),
             // A second line that belongs to no request.
             "double" => Act::Say("first\r\nsecond\r\n"),
-            _ => Act::SayLate(Duration::from_millis(50), "its own\r\n"),
+            _ => Act::Reorder(Duration::from_millis(50), "its own\r\n"),
         })
         .await;
         let late = |text: &'static str| {

@@ -20,9 +20,9 @@ use zeroize::Zeroizing;
 #[derive(Clone, Copy)]
 enum Act {
     Answer,
-    Lose,
-    Late(u64),
-    Twice,
+    Drop,
+    Reorder(u64),
+    Duplicate,
     Noise,
 }
 
@@ -48,15 +48,15 @@ async fn agent(script: impl Fn(usize) -> Act + Send + 'static) -> (SocketAddr, A
             reply[7 + community] = 0xa2;
             match script(turn) {
                 Act::Answer => drop(socket.send_to(&reply, peer).await),
-                Act::Lose => {}
-                Act::Late(ms) => {
+                Act::Drop => {}
+                Act::Reorder(ms) => {
                     let socket = Arc::clone(&socket);
                     tokio::spawn(async move {
                         tokio::time::sleep(Duration::from_millis(ms)).await;
                         let _ = socket.send_to(&reply, peer).await;
                     });
                 }
-                Act::Twice => {
+                Act::Duplicate => {
                     let _ = socket.send_to(&reply, peer).await;
                     let _ = socket.send_to(&reply, peer).await;
                 }
@@ -93,9 +93,9 @@ fn name(n: u32) -> Oid {
 #[tokio::test]
 async fn lost_late_duplicated_and_garbled_replies_are_discarded_and_the_link_recovers() {
     let (address, _) = agent(|turn| match turn % 5 {
-        2 => Act::Lose,
-        3 => Act::Late(150),
-        4 => Act::Twice,
+        2 => Act::Drop,
+        3 => Act::Reorder(150),
+        4 => Act::Duplicate,
         0 => Act::Noise,
         _ => Act::Answer,
     })
@@ -114,7 +114,7 @@ async fn lost_late_duplicated_and_garbled_replies_are_discarded_and_the_link_rec
 async fn a_loss_and_a_return_are_reported_once() {
     let (address, _) = agent(|turn| {
         if (2..=5).contains(&turn) {
-            Act::Lose
+            Act::Drop
         } else {
             Act::Answer
         }

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use qkd_driver_kit::{
     Driver, DriverInfo, OpenContext, OpenedDevice, Registry,
-    driver::Transport,
+    driver_info::Transport,
     link::{
         scripted::{PeerFault, ScriptedPeer, plan},
         stream::Resync,

@@ -1,8 +1,8 @@
 //! Notifications of TIMETRA-MACSEC-MIB. They carry the CKN, never the key.
 
 use super::{
-    OperState, ProtoError, ckn_from_text, decode_active_psk, decode_octets, decode_oper_state,
-    decode_text, number, oid,
+    OperState, ProtoError, ckn_from_text, count, decode_active_psk, decode_octets,
+    decode_oper_state, decode_text, oid,
 };
 use qkd_driver_kit::link::snmp::{Notification, Oid, Value};
 use qkd_hal::KeyId;
@@ -135,13 +135,11 @@ pub fn decode_trap(notification: &Notification) -> Result<Option<Trap>, ProtoErr
         .and_then(|(_, index)| oid::decode_ca_slot(index).ok().map(|(ca, _)| ca))
         .or_else(|| find(ACTIVE_PSK).and_then(|(_, index)| oid::decode_ca(index).ok()));
     let ca = match find(PORT_CA_NAME) {
-        Some((value, _)) => {
-            decode_text(value, "tmnxMacsecPortCaName")?.filter(|name| !name.is_empty())
-        }
+        Some((value, _)) => decode_text(value, "tmnxMacsecPortCaName")?,
         None => ca_of_index,
     };
     let port = find(oid::NOTIFY_PORT)
-        .map(|(v, _)| number(v, "tmnxMacsecNotifyPortId"))
+        .map(|(v, _)| count(v, "tmnxMacsecNotifyPortId"))
         .transpose()?;
     Ok(Some(Trap {
         kind,
@@ -156,7 +154,7 @@ pub fn decode_trap(notification: &Notification) -> Result<Option<Trap>, ProtoErr
             .map(|(v, _)| decode_active_psk(v))
             .transpose()?,
         association: find(oid::NOTIFY_AN)
-            .map(|(v, _)| number(v, "tmnxMacsecNotifyAssociationNum"))
+            .map(|(v, _)| count(v, "tmnxMacsecNotifyAssociationNum"))
             .transpose()?,
         state: find(OPER_STATE)
             .map(|(v, _)| decode_oper_state(v))

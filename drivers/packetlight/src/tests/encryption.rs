@@ -3,8 +3,10 @@
 use crate::{driver, proto::oid};
 use qkd_driver_kit::{
     OpenContext, OpenedDevice, Registry,
-    context::Endpoint,
-    link::snmp::{ErrorStatus, Notification, Oid, SnmpService, Value, VarBind},
+    link::{
+        memory::Endpoint,
+        snmp::{ErrorStatus, Notification, Oid, SnmpService, Value, VarBind},
+    },
 };
 use qkd_hal::{
     DeviceMisbehaved, ErrorKind, EventKind, Key, Operation, Result, Support,

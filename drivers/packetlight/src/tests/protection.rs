@@ -207,7 +207,7 @@ async fn commands_move_the_signal_and_are_read_back() {
         refused(protection.command(&group, &manual).await.unwrap_err()),
         (ErrorKind::Refused, Effect::None)
     );
-    script.inject(1, LinkFault::Lost);
+    script.inject(1, LinkFault::Drop);
     assert_eq!(
         refused(protection.command(&group, &manual).await.unwrap_err()),
         (ErrorKind::Timeout, Effect::Unknown)
@@ -319,7 +319,7 @@ async fn both_traps_are_switch_overs() {
     ] {
         if request == "unknown" {
             // The state cannot be read: the content of the trap is published.
-            script.inject(0, LinkFault::Lost);
+            script.inject(0, LinkFault::Drop);
         }
         trap(aps::TRAPS[which], active);
         let Some(StreamItem::Event(event)) =

@@ -5,6 +5,7 @@ use super::{
     monitors::{Gauge, gauges},
     proto::{self, Condition, oid},
 };
+use crate::interface::ProtectionGroups;
 use async_trait::async_trait;
 use qkd_driver_kit::{
     link::{
@@ -83,19 +84,6 @@ impl ApsGroups {
             .collect()
     }
 
-    pub(crate) async fn list(&self, until: Instant) -> Result<Vec<GroupId>> {
-        let working: BTreeSet<u32> = self
-            .rows(&self.agent.with_deadline(until))
-            .await?
-            .into_iter()
-            .map(|(working, _)| working)
-            .collect();
-        Ok(working
-            .into_iter()
-            .map(|port| GroupId(port.to_string()))
-            .collect())
-    }
-
     /// The ports of a group, the working one first.
     async fn ports(&self, group: &GroupId, call: &SnmpCall<'_>) -> Result<Vec<u32>> {
         let working: u32 = group
@@ -118,11 +106,71 @@ impl ApsGroups {
         }
     }
 
-    pub(crate) async fn read_status(
+    /// Polls each group and publishes switch-overs. A group that cannot be read is polled again at
+    /// the next notification.
+    pub(super) async fn poll(&self, origin: Origin, events: &EventHub) {
+        let until = self.agent.call().deadline();
+        for group in self.list(until).await.unwrap_or_default() {
+            if let Ok(now) = self.status(&group, until).await {
+                self.watch.observe(&now, origin, events);
+            }
+        }
+    }
+
+    /// Records a switch-over that the switch reported.
+    pub(super) fn record_switch_over(
+        &self,
+        group: u32,
+        port: u32,
+        request: SwitchRequest,
+        events: &EventHub,
+    ) {
+        self.watch
+            .record_notification(GroupId(group.to_string()), path(port), request, events);
+    }
+}
+
+#[async_trait]
+impl ProtectionGroups for ApsGroups {
+    async fn list(&self, until: Instant) -> Result<Vec<GroupId>> {
+        let working: BTreeSet<u32> = self
+            .rows(&self.agent.with_deadline(until))
+            .await?
+            .into_iter()
+            .map(|(working, _)| working)
+            .collect();
+        Ok(working
+            .into_iter()
+            .map(|port| GroupId(port.to_string()))
+            .collect())
+    }
+
+    async fn set(
         &self,
         group: &GroupId,
+        setting: &ProtectionSetting,
         until: Instant,
-    ) -> Result<ProtectionStatus> {
+    ) -> Result<()> {
+        let ProtectionSetting::Mode(mode) = setting else {
+            return Err(Error::invalid(format!(
+                "there is no object for `{setting}`"
+            )));
+        };
+        let call = self.agent.with_deadline(until);
+        let working = self.ports(group, &call).await?[0];
+        call.change(
+            Operation::SetProtection.name(),
+            "polatisApsPortDesiredState",
+            oid::of(oid::APS_DESIRED, working),
+            proto::mode(*mode),
+        )
+        .await
+    }
+}
+
+#[async_trait]
+impl ProtectionBackend for ApsGroups {
+    async fn status(&self, group: &GroupId, until: Instant) -> Result<ProtectionStatus> {
         let call = self.agent.with_deadline(until);
         let ports = self.ports(group, &call).await?;
         let mut names = vec![
@@ -188,58 +236,6 @@ impl ApsGroups {
         status.preferred = Some(path(ports[0]));
         self.watch.fill_since(&mut status);
         Ok(status)
-    }
-
-    pub(crate) async fn set(
-        &self,
-        group: &GroupId,
-        setting: &ProtectionSetting,
-        until: Instant,
-    ) -> Result<()> {
-        let ProtectionSetting::Mode(mode) = setting else {
-            return Err(Error::invalid(format!(
-                "there is no object for `{setting}`"
-            )));
-        };
-        let call = self.agent.with_deadline(until);
-        let working = self.ports(group, &call).await?[0];
-        call.change(
-            Operation::SetProtection.name(),
-            "polatisApsPortDesiredState",
-            oid::of(oid::APS_DESIRED, working),
-            proto::mode(*mode),
-        )
-        .await
-    }
-
-    /// Polls each group and publishes switch-overs. A group that cannot be read is polled again at
-    /// the next notification.
-    pub(super) async fn poll(&self, origin: Origin, events: &EventHub) {
-        let until = self.agent.call().deadline();
-        for group in self.list(until).await.unwrap_or_default() {
-            if let Ok(now) = self.read_status(&group, until).await {
-                self.watch.observe(&now, origin, events);
-            }
-        }
-    }
-
-    /// Records a switch-over that the switch reported.
-    pub(super) fn record_switch_over(
-        &self,
-        group: u32,
-        port: u32,
-        request: SwitchRequest,
-        events: &EventHub,
-    ) {
-        self.watch
-            .record_notification(GroupId(group.to_string()), path(port), request, events);
-    }
-}
-
-#[async_trait]
-impl ProtectionBackend for ApsGroups {
-    async fn status(&self, group: &GroupId, until: Instant) -> Result<ProtectionStatus> {
-        self.read_status(group, until).await
     }
     /// A group that does not switch over automatically cannot be locked out.
     fn permits(&self, status: &ProtectionStatus, command: &ExternalCommand) -> Result<()> {

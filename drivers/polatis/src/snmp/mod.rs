@@ -4,11 +4,10 @@ mod aps;
 mod monitors;
 pub mod proto;
 
-pub(crate) use aps::ApsGroups;
+use aps::ApsGroups;
 
-use crate::{
-    interface::{Change, Features, Interface, MAX_LEVEL_DB, Pair},
-    tl1::{meter, powers},
+use crate::interface::{
+    Change, Features, Interface, MAX_LEVEL_DB, Pair, ProtectionGroups, meter, powers,
 };
 use async_trait::async_trait;
 use proto::{TrapEvent, VoaState, oid};
@@ -389,8 +388,8 @@ impl Interface for Snmp {
         0.001
     }
 
-    fn groups(&self) -> Option<&ApsGroups> {
-        self.groups.get().map(Arc::as_ref)
+    fn groups(&self) -> Option<&dyn ProtectionGroups> {
+        self.groups.get().map(|groups| &**groups as _)
     }
 
     async fn close(&self) {

@@ -2,7 +2,8 @@
 
 use crate::driver;
 use qkd_driver_kit::{
-    OpenContext, OpenedDevice, Registry, context::Endpoint, link::memory::MemoryConnector,
+    OpenContext, OpenedDevice, Registry,
+    link::memory::{Endpoint, MemoryConnector},
 };
 use qkd_hal::{
     DeviceKind, DeviceMisbehaved, Effect, ErrorKind, Operation, Support, TransportFault,
@@ -19,9 +20,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 /// Reaction of the switch to a line instead of a reply.
 enum PeerFault {
     Answer(&'static str),
-    Silence,
-    Late(&'static str),
-    HangUp,
+    DropRequest,
+    DelayedAnswer(&'static str),
+    Reset,
 }
 
 #[derive(Default)]
@@ -135,10 +136,10 @@ async fn serve(mut far: DuplexStream, sim: Shared) {
                 .then(|| sim.faults.pop_front())
                 .flatten();
             match fault {
-                Some((_, PeerFault::HangUp)) => return,
-                Some((_, PeerFault::Silence)) => (None, false),
+                Some((_, PeerFault::Reset)) => return,
+                Some((_, PeerFault::DropRequest)) => (None, false),
                 Some((_, PeerFault::Answer(reply))) => (Some(reply.to_owned()), false),
-                Some((_, PeerFault::Late(reply))) => (Some(reply.to_owned()), true),
+                Some((_, PeerFault::DelayedAnswer(reply))) => (Some(reply.to_owned()), true),
                 None => (sim.answer(text.trim()), false),
             }
         };
@@ -390,10 +391,10 @@ async fn a_missing_a_late_reply_and_a_closed_connection_fail_only_one_call() {
     let (opened, sim) = open().await;
     let switch = opened.switch().unwrap();
     for (fault, kind) in [
-        (PeerFault::Silence, ErrorKind::Timeout),
-        (PeerFault::Late("(@1),(@5)"), ErrorKind::Timeout),
+        (PeerFault::DropRequest, ErrorKind::Timeout),
+        (PeerFault::DelayedAnswer("(@1),(@5)"), ErrorKind::Timeout),
         (
-            PeerFault::HangUp,
+            PeerFault::Reset,
             ErrorKind::Transport(TransportFault::HungUp),
         ),
     ] {
@@ -410,7 +411,7 @@ async fn a_lost_reply_to_a_set_leaves_the_effect_unknown_over_snmp() {
     sim.lock()
         .unwrap()
         .faults
-        .push_back(("port:dis", PeerFault::Silence));
+        .push_back(("port:dis", PeerFault::DropRequest));
     let error = switch.set_port(Port(3), false).await.unwrap_err();
     assert_eq!(
         (error.kind(), error.effect()),

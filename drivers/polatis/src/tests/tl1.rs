@@ -317,9 +317,9 @@ async fn a_wrong_tag_and_a_missing_reply_fail_only_one_call() {
             PeerFault::Answer(other),
             ErrorKind::Misbehaved(DeviceMisbehaved::ReplyForAnotherRequest),
         ),
-        (PeerFault::Silence, ErrorKind::Timeout),
+        (PeerFault::Drop, ErrorKind::Timeout),
         (
-            PeerFault::Late(std::time::Duration::from_secs(7)),
+            PeerFault::Delay(std::time::Duration::from_secs(7)),
             ErrorKind::Timeout,
         ),
     ] {
@@ -327,7 +327,7 @@ async fn a_wrong_tag_and_a_missing_reply_fail_only_one_call() {
         assert_eq!(switch.connections().await.unwrap_err().kind(), kind);
         assert!(switch.connections().await.unwrap().value.is_empty());
     }
-    far.inject("OPR-PORT-SHUTTER", PeerFault::Silence);
+    far.inject("OPR-PORT-SHUTTER", PeerFault::Drop);
     let error = switch.set_port(Port(3), false).await.unwrap_err();
     assert_eq!(
         (error.kind(), error.effect()),

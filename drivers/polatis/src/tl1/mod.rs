@@ -6,7 +6,7 @@ mod session;
 pub(crate) use session::Session;
 
 use crate::interface::{
-    Change, Features, Interface, MAX_LEVEL_DB, Pair, averaging, averaging_code,
+    Change, Features, Interface, MAX_LEVEL_DB, Pair, averaging, averaging_code, meter, powers,
 };
 use async_trait::async_trait;
 use proto::{AlarmMode, Answer, Command, Denial, Edge, TextDecodeError, Threshold, Voa, VoaMode};
@@ -20,7 +20,7 @@ use qkd_hal::{
 };
 use qkd_switch_hal::{
     AlarmLevels, Attenuation, AttenuatorCapabilities, Geometry, MonitorSetting, MonitorStatus,
-    Port, PortState, PowerMeterCapabilities,
+    Port, PortState,
 };
 use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
@@ -392,17 +392,4 @@ impl Interface for Tl1 {
     async fn close(&self) {
         self.link.close().await;
     }
-}
-
-/// The powers to which thresholds and attenuators can be set.
-pub(crate) fn powers() -> std::ops::RangeInclusive<DecibelMilliwatts> {
-    DecibelMilliwatts(-MAX_LEVEL_DB)..=DecibelMilliwatts(MAX_LEVEL_DB)
-}
-
-/// Returns the monitor settings that TL1 and SNMP support.
-pub(crate) fn meter(ports: impl IntoIterator<Item = Port>) -> PowerMeterCapabilities {
-    PowerMeterCapabilities::for_ports(ports)
-        .with_averaging((1..=8).filter_map(averaging))
-        .with_wavelengths(Nanometres(0.0)..=Nanometres(MAX_LEVEL_DB))
-        .with_alarms(powers())
 }

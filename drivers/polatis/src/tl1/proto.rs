@@ -12,12 +12,12 @@ mod reply;
 #[cfg(test)]
 mod tests;
 
-pub use command::{Command, Threshold, VoaMode, is_plain};
+pub use command::{Command, VoaMode, is_plain};
 pub(crate) use command::{login, password_of};
 pub use message::{Answer, Denial, MESSAGE_LIMIT, decode, decode_any, frame};
 pub use qkd_driver_kit::link::text::TextDecodeError;
 pub use reply::{
-    AlarmMode, Edge, Monitor, Type, Voa, VoaConfig, decode_alarmed, decode_connections,
+    AlarmMode, Edge, Monitor, Threshold, Type, Voa, VoaConfig, decode_alarmed, decode_connections,
     decode_monitor, decode_monitors, decode_open, decode_power, decode_serial, decode_size,
     decode_threshold, decode_type, decode_voa, decode_voa_config,
 };

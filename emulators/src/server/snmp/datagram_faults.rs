@@ -1,8 +1,10 @@
 //! Faults of agents in the field that `async-snmp`'s agent cannot produce: messages are changed
 //! between agent and manager, and signed and encrypted again with the keys of the one user.
 
-use super::ber::Tlv;
-use crate::fault::{AgentFault, FaultInjector, TextFormat};
+use crate::{
+    ber::Tlv,
+    fault::{AgentFault, FaultInjector, TextFormat},
+};
 use async_snmp::{
     MasterKeys,
     v3::{LocalizedKey, PrivKey, SaltCounter, UsmSecurityParams, auth::authenticate_message},

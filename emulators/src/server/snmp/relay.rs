@@ -168,7 +168,7 @@ async fn replies(path: Path) -> SocketAddr {
         };
         let delivery = faults.deliver(reply);
         sleep(delivery.delay + delivery.pace).await;
-        if let Some((after, datagram)) = delivery.late {
+        if let Some((after, datagram)) = delivery.reordered {
             let front = front.clone();
             late.spawn(async move {
                 sleep(after).await;

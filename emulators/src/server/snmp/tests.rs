@@ -126,12 +126,12 @@ async fn wire_faults_and_reboots() {
     .unwrap();
     let noc = client(address, v3()).await;
     noc.get(&column(3)).await.unwrap();
-    faults.add("loss@once".parse().unwrap()).unwrap();
+    faults.add("drop@once".parse().unwrap()).unwrap();
     assert!(noc.get(&column(3)).await.is_err());
     noc.get(&column(3)).await.unwrap();
     faults.add("duplicate@once".parse().unwrap()).unwrap();
     noc.get(&column(3)).await.unwrap();
-    faults.add("hangup".parse().unwrap()).unwrap();
+    faults.add("reset".parse().unwrap()).unwrap();
     assert!(noc.get(&column(3)).await.is_err());
     faults.add("clear".parse().unwrap()).unwrap();
     noc.get(&column(3)).await.unwrap();

@@ -65,7 +65,7 @@ impl RequestHandler for HttpFrontEnd {
         let whole = self.faults.insert_hostile_text(whole, TextFormat::Json);
         let delivery = self.faults.deliver(whole);
         sleep(delivery.delay).await;
-        if delivery.hang_up {
+        if delivery.reset {
             return None;
         }
         if delivery.flood {
@@ -74,7 +74,7 @@ impl RequestHandler for HttpFrontEnd {
                 body: Some(Zeroizing::new(vec![b' '; FLOOD_BODY_BYTES])),
             });
         }
-        let bytes = match (delivery.now.into_iter().next(), delivery.late) {
+        let bytes = match (delivery.now.into_iter().next(), delivery.reordered) {
             (Some(bytes), _) => bytes,
             (None, Some((time, bytes))) => {
                 sleep(time).await;

@@ -11,7 +11,7 @@ use crate::{
     },
     profile::{Options, Sae, Setting, controls::Controls, options::invalid},
 };
-use qkd_driver_kit::context::Endpoint;
+use qkd_driver_kit::link::memory::Endpoint;
 use qkd_northbound_etsi014::{KeyIdForm, Kme, KmeConfig};
 use std::{io, sync::Arc, time::Duration};
 

@@ -17,8 +17,9 @@ use crate::{
     fault::{ApplyDeviceFault, DeviceFault},
     model::protection::{Group, ProtectionRejection, ProtectionSwitch},
     wire::snmp::{
-        agent::{Agent, Mib, check_change, one_of},
+        agent::{Agent, Mib},
         node::{Node, NodeOptions},
+        values::{check_change, one_of},
     },
 };
 use qkd_driver_kit::link::snmp::{ErrorStatus, Oid, Value};

@@ -15,7 +15,7 @@ use crate::{
         usb::{Chapter9, usbip::UsbIp},
     },
 };
-use qkd_driver_kit::{context::Endpoint, link::usb::UsbService};
+use qkd_driver_kit::link::{memory::Endpoint, usb::UsbService};
 use std::{io, sync::Arc};
 
 /// The profiles of this vendor.

@@ -36,8 +36,9 @@ use crate::{
         mka::{MkaEndpoint, Sak},
     },
     wire::snmp::{
-        agent::{Agent, Mib, truth_value},
+        agent::{Agent, Mib},
         node::{Interface, Node, NodeOptions},
+        values::truth_value,
     },
 };
 use events::NotificationSource;

@@ -3,7 +3,10 @@
 use super::{Nokia, Object, Rows, Slot};
 use crate::{
     model::encryptor::mka::MkaRefusal,
-    wire::snmp::agent::{Mib, check_change, display, octets, one_of, unsigned},
+    wire::snmp::{
+        agent::Mib,
+        values::{check_change, display, octets, one_of, unsigned},
+    },
 };
 use qkd_driver_kit::link::snmp::{ErrorStatus, Value};
 use zeroize::Zeroizing;

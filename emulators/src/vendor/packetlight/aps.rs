@@ -11,8 +11,8 @@
 use crate::{
     model::protection::{ActiveCommand, Group, PathChange as Moved, ProtectionSwitch},
     wire::snmp::{
-        agent::{integer, one_of, tenths, unsigned},
         node::Node,
+        values::{integer, one_of, tenths, unsigned},
     },
 };
 use qkd_driver_kit::link::snmp::{ErrorStatus, Oid, Value, VarBind};

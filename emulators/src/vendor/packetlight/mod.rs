@@ -25,8 +25,9 @@ use crate::{
         protection::ProtectionSwitch,
     },
     wire::snmp::{
-        agent::{Agent, Mib, check_change, display, octets, one_of, truth_value},
+        agent::{Agent, Mib},
         node::{Interface, Node, NodeOptions},
+        values::{check_change, display, octets, one_of, truth_value},
     },
 };
 use aps::Aps;

@@ -17,6 +17,6 @@ pub fn agent() -> Arc<dyn SnmpAgent> {
     let switch = Switch::new(identity, Geometry::matrix(4, 4), Clock::manual());
     snmp::agent(
         Arc::new(switch),
-        NodeOptions::named("fuzzed", snmp::ENTERPRISE),
+        NodeOptions::named("fuzzed", super::ENTERPRISE),
     )
 }

@@ -13,3 +13,6 @@ pub(super) mod profile;
 pub mod scpi;
 pub mod snmp;
 pub mod tl1;
+
+/// Enterprise number of the vendor.
+pub const ENTERPRISE: u32 = 26_592;

@@ -8,7 +8,7 @@ use crate::{
 use qkd_driver_kit::link::snmp::{Oid, Value, VarBind};
 
 fn p(ids: &[u32]) -> Oid {
-    Oid::from([1, 3, 6, 1, 4, 1, super::snmp::ENTERPRISE, 2]).child(ids)
+    Oid::from([1, 3, 6, 1, 4, 1, super::ENTERPRISE, 2]).child(ids)
 }
 fn text(ids: &[u32], text: impl AsRef<[u8]>) -> VarBind {
     VarBind::new(p(ids).child(&[0]), Value::text(text))

@@ -17,7 +17,7 @@ use crate::{
         snmp::{NodeOptions, SnmpAgent},
     },
 };
-use qkd_driver_kit::{context::Endpoint, link::snmp::SnmpService};
+use qkd_driver_kit::link::{memory::Endpoint, snmp::SnmpService};
 use qkd_hal::Identity;
 use qkd_switch_hal::Geometry;
 use std::{io, sync::Arc};
@@ -158,7 +158,7 @@ fn build(options: &Options, code: &str) -> io::Result<Device> {
     let tl1 = Tl1::new(Arc::clone(&switch));
     let agent = snmp::agent(
         Arc::clone(&switch),
-        NodeOptions::named("polatis", snmp::ENTERPRISE),
+        NodeOptions::named("polatis", super::ENTERPRISE),
     );
     let (shown, flaps) = (wire.clone(), tl1.clone());
     let faults = |end: u64, device: Arc<dyn ApplyDeviceFault>| {

@@ -12,7 +12,7 @@
 //! on request (`alarm=fan-fail` and others); the interface and network tables have default values
 //! and cannot be written.
 
-use super::notify;
+use super::{ENTERPRISE, notify};
 use crate::{
     fault::{ApplyDeviceFault, DeviceFault},
     model::switch::{
@@ -21,17 +21,15 @@ use crate::{
         monitor::{AlarmMode, Edge, Voa, VoaMode},
     },
     wire::snmp::{
-        agent::{Agent, Mib, check_change, integer, octets, one_of, unsigned},
+        agent::{Agent, Mib},
         node::{Node, NodeOptions},
+        values::{check_change, integer, octets, one_of, unsigned},
     },
 };
 use qkd_driver_kit::link::snmp::{ErrorStatus, Oid, Value};
 use qkd_switch_hal::{Geometry, Port, PortState};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::broadcast;
-
-/// Enterprise number of the vendor.
-pub const ENTERPRISE: u32 = 26_592;
 
 /// An object of the MIB.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -16,8 +16,9 @@ use crate::{
     fault::{ApplyDeviceFault, DeviceFault},
     model::protection::{Group, Input, ProtectionRejection, ProtectionSwitch},
     wire::snmp::{
-        agent::{Agent, Mib, check_change, integer, one_of, tenths},
+        agent::{Agent, Mib},
         node::{Node, NodeOptions},
+        values::{check_change, integer, one_of, tenths},
     },
 };
 use qkd_driver_kit::link::snmp::{ErrorStatus, Oid, Value, VarBind};

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`node`] | objects of every agent: system group, interface names, engine, notifications |
 //! | [`agent`] | GET, GETNEXT and SET over a table of objects |
+//! | `values` | tests of the values of a SET |
 //! | [`fuzz`] | bytes as requests to an agent |
 //!
 //! The error-status that real agents return is not published for the emulated families. This
@@ -16,6 +17,7 @@ pub mod fuzz;
 pub mod node;
 #[cfg(test)]
 pub(crate) mod testing;
+pub(crate) mod values;
 
 pub use agent::{Agent, Mib, SnmpAgent};
 pub use node::{Interface, Node, NodeOptions};

@@ -237,7 +237,7 @@ impl Node {
         match (object, value) {
             (StandardObject::Text(_), _) if index != [0] => Err(ErrorStatus::NoCreation),
             (StandardObject::Text(n), Value::OctetString(text)) => {
-                Ok((n, super::agent::display(text, 255)?.to_vec()))
+                Ok((n, super::values::display(text, 255)?.to_vec()))
             }
             (StandardObject::Text(_), _) => Err(ErrorStatus::WrongType),
             _ => Err(ErrorStatus::NotWritable),

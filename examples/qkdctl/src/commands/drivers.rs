@@ -6,7 +6,7 @@ use crate::{
 };
 use qkd_driver_kit::{
     DriverInfo,
-    driver::{UriParameter, common_parameters},
+    driver_info::{UriParameter, common_parameters},
 };
 use qkd_hal::Result;
 use serde::Serialize;

@@ -4,7 +4,7 @@ use crate::{
     output::{self, Output},
     session::Session,
 };
-use qkd_driver_kit::{driver::Probe, link::usb_host};
+use qkd_driver_kit::{driver_info::Probe, link::usb_host};
 use qkd_hal::Result;
 use serde::Serialize;
 use std::{collections::BTreeMap, path::Path};

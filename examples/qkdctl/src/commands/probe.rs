@@ -3,15 +3,14 @@
 
 use super::list::fitting;
 use crate::{
-    cli::Format,
     exit,
     inventory::quoted,
-    output::{self, Output},
+    output::{self, Format, Output},
     progress,
     session::Session,
 };
 use qkd_driver_kit::{
-    driver::{DriverInfo, Probe},
+    driver_info::{DriverInfo, Probe},
     link::{
         Disclosure,
         bytes::{ByteLink, Connector, Exchange, Frame},

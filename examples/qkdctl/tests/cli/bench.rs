@@ -1,7 +1,10 @@
 //! A bench: the program as a child process, and emulators on their real wires.
 
 use crate::schemas;
-use qkd_emulators::profile::{self, Options, RunningEmulator};
+use qkd_emulators::{
+    profile::{Options, RunningEmulator},
+    profiles,
+};
 use serde_json::Value;
 use std::{
     ffi::OsStr,
@@ -97,7 +100,7 @@ impl Bench {
     }
     pub(crate) fn start_with(&self, profile: &str, options: Options) -> RunningEmulator {
         self.runtime
-            .block_on(profile::start(profile, &options.seeded(7)))
+            .block_on(profiles::start(profile, &options.seeded(7)))
             .unwrap()
     }
     pub(crate) fn path(&self, name: &str) -> PathBuf {

@@ -11,7 +11,8 @@
 use crate::bench::Bench;
 use qkd_emulators::{
     fault::HostileText,
-    profile::{self, Options, Profile, RunningEmulator},
+    profile::{Options, Profile, RunningEmulator},
+    profiles,
 };
 use qkd_hal::text::is_misleading;
 use serde_json::Value;
@@ -191,7 +192,7 @@ fn check(profile: &Profile) -> Shown {
 
 #[test]
 fn hostile_text_of_a_device_is_cleaned_in_every_output() {
-    let mut profiles: Vec<_> = profile::all().iter().collect();
+    let mut profiles: Vec<_> = profiles::all().iter().collect();
     // Those that take longest first: they have the most wires, or wait at each opening.
     profiles.sort_by_key(|p| !p.name.starts_with("thorlabs") && !p.name.starts_with("polatis"));
     let queue = Mutex::new(profiles.into_iter());
@@ -211,7 +212,7 @@ fn hostile_text_of_a_device_is_cleaned_in_every_output() {
         }
     });
     let results = results.into_inner().unwrap();
-    assert_eq!(results.len(), profile::all().len());
+    assert_eq!(results.len(), profiles::all().len());
     // Agiltron frames have no text.
     let without: Vec<_> = results.iter().filter(|(_, s)| s.fields == 0).collect();
     assert!(

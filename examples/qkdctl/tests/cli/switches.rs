@@ -287,7 +287,7 @@ fn a_line_that_fails_during_a_change_is_reported_with_the_right_effect() {
     for after in 0.. {
         assert!(after < 40, "the change never succeeds: {codes:?}");
         switch.fault("operator=clear").unwrap();
-        switch.fault(&format!("hangup@after={after}")).unwrap();
+        switch.fault(&format!("reset@after={after}")).unwrap();
         let run = bench.run(["switch", "apply", &uri, "--connect", "1-17", "--yes"]);
         switch.fault("clear").unwrap();
         let changed = bench.paths(&uri) == ["1-17"];

@@ -5,7 +5,10 @@ use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
-use qkd_emulators::profile::{self, Options, RunningEmulator};
+use qkd_emulators::{
+    profile::{Options, RunningEmulator},
+    profiles,
+};
 use serde_json::Value;
 use std::{
     io::{BufRead, BufReader, Lines},
@@ -63,7 +66,7 @@ fn start_at(bench: &Bench, name: &str, address: &str) -> RunningEmulator {
         listen: Some(listen),
         ..Options::default().seeded(7)
     };
-    std::iter::repeat_with(|| bench.runtime.block_on(profile::start(name, &options)))
+    std::iter::repeat_with(|| bench.runtime.block_on(profiles::start(name, &options)))
         .take(100_000)
         .find_map(Result::ok)
         .expect("the port is free again")
@@ -155,7 +158,7 @@ fn changes_are_reported_as_they_occur_and_do_not_block_others() {
     watch.until("is back");
     watch.until("paths: 1-17 -> dark");
     switch.fault("identity=999999").unwrap();
-    switch.fault("hangup@once").unwrap();
+    switch.fault("reset@once").unwrap();
     watch.until("another device answers");
     watch.until("(REPLACED) is back");
     assert_eq!(

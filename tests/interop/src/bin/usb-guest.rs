@@ -5,10 +5,7 @@
 //! [FAULT]` is the emulator that it starts and kills.
 
 use qkd_driver_kit::{OpenContext, OpenedDevice};
-use qkd_emulators::{
-    model::random::RandomModel,
-    profile::{self, Options},
-};
+use qkd_emulators::{model::random::RandomModel, profile::Options, profiles};
 use qkd_hal::{
     ErrorKind, RandomSource, TransportFault, device::HealthState, reading::ReadingValue,
 };
@@ -111,7 +108,7 @@ async fn emulate(serial: &str, seed: &str, faults: &[&str]) -> Outcome<()> {
         .seeded(seed.parse().map_err(|_| "no seed")?)
         .with("serial", serial);
     options.faults = faults.iter().map(|f| (*f).to_owned()).collect();
-    let running = profile::start("idq-quantis", &options)
+    let running = profiles::start("idq-quantis", &options)
         .await
         .map_err(|e| e.to_string())?;
     println!("{}", running.ready().endpoints[0].address);

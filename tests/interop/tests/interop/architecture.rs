@@ -14,9 +14,8 @@ fn root() -> PathBuf {
         .unwrap()
 }
 
-/// For each package of the workspace: its normal dependencies among the workspace's packages, and
-/// all the names it depends on.
-fn packages() -> BTreeMap<String, (BTreeSet<String>, BTreeSet<String>)> {
+/// The packages of the workspace, as cargo reports them.
+pub(super) fn metadata() -> Value {
     let output = Command::new(env!("CARGO"))
         .args([
             "metadata",
@@ -33,7 +32,13 @@ fn packages() -> BTreeMap<String, (BTreeSet<String>, BTreeSet<String>)> {
         "{}",
         String::from_utf8_lossy(&output.stderr)
     );
-    let metadata: Value = serde_json::from_slice(&output.stdout).unwrap();
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// For each package of the workspace: its normal dependencies among the workspace's packages, and
+/// all the names it depends on.
+fn packages() -> BTreeMap<String, (BTreeSet<String>, BTreeSet<String>)> {
+    let metadata = metadata();
     let packages = metadata["packages"].as_array().unwrap();
     let names: BTreeSet<String> = packages
         .iter()

@@ -3,9 +3,9 @@
 
 use qkd_driver_kit::{
     OpenContext, OpenedDevice,
-    context::Endpoint,
     credentials::{CredentialEntry, Credentials},
     link::{
+        memory::Endpoint,
         snmp::{Oid, SnmpService, Value},
         snmp_udp::{NotificationReceiver, SnmpSecurity},
     },
@@ -19,7 +19,8 @@ use qkd_emulators::{
         forced::{ForcedRekeyEndpoint, ForcedRekeyLink},
         mka::{MkaEndpoint, MkaLink},
     },
-    profile::{self, Options},
+    profile::Options,
+    profiles,
     server::snmp::{self, UsmUser},
     vendor::{nokia, packetlight},
     wire::snmp::SnmpAgent,
@@ -663,7 +664,7 @@ async fn a_lost_reply_to_a_set_leaves_the_effect_unknown() {
                 .unwrap();
             let encryptor = opened.encryptor().unwrap();
             let channel = encryptor.channels().await.unwrap()[0].clone();
-            served.fault(&format!("loss@after={exchanges}@once"));
+            served.fault(&format!("drop@after={exchanges}@once"));
             let outcome = encryptor.stage(&channel, &key(1)).await;
             let met = served.faults.is_quiet();
             served.fault("clear");
@@ -990,7 +991,7 @@ async fn traps_arrive_at_the_driver_of_their_agent_only() {
 /// Faults of a profile reach the agent, not only its model.
 #[tokio::test]
 async fn an_alarm_of_a_profile_is_reported_and_cleared() {
-    let running = profile::start(
+    let running = profiles::start(
         "packetlight-pair",
         &Options::default().with("time-factor", 50),
     )

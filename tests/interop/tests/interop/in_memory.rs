@@ -5,7 +5,10 @@ use qkd_driver_kit::{
     OpenContext, OpenedDevice,
     wrap::fault::{FaultScript, LinkFault},
 };
-use qkd_emulators::profile::{self, InMemory, Options};
+use qkd_emulators::{
+    profile::{InMemory, Options},
+    profiles,
+};
 use qkd_hal::{
     DeviceKind, Effect, ErrorKind, EventKind, Key, KeyId, Operation, Support, TransportFault,
     encryptor::ChannelState,
@@ -302,8 +305,8 @@ async fn change(opened: &OpenedDevice, step: usize) -> Option<&'static str> {
 
 #[tokio::test(start_paused = true)]
 async fn every_profile_opens_at_every_end_and_its_state_reports_changes_only() {
-    for profile in profile::all() {
-        let fresh = || profile::in_memory(profile.name, &Options::default().seeded(3)).unwrap();
+    for profile in profiles::all() {
+        let fresh = || profiles::in_memory(profile.name, &Options::default().seeded(3)).unwrap();
         // A Polatis has four wires.
         let ends = match profile.name {
             name if name.ends_with("-pair") => 2,
@@ -342,12 +345,12 @@ async fn every_profile_opens_at_every_end_and_its_state_reports_changes_only() {
 
 #[tokio::test]
 async fn on_real_transports_it_is_the_same_device() {
-    for profile in profile::all() {
+    for profile in profiles::all() {
         let options = Options::default().seeded(3);
-        let running = profile::start(profile.name, &options).await.unwrap();
+        let running = profiles::start(profile.name, &options).await.unwrap();
         assert_eq!(
             running.state(),
-            profile::in_memory(profile.name, &options).unwrap().state(),
+            profiles::in_memory(profile.name, &options).unwrap().state(),
             "{}",
             profile.name
         );
@@ -356,8 +359,8 @@ async fn on_real_transports_it_is_the_same_device() {
 
 #[tokio::test(start_paused = true)]
 async fn every_parameter_that_a_driver_writes_is_taken_by_its_device() {
-    for profile in profile::all() {
-        let fresh = || profile::in_memory(profile.name, &Options::default()).unwrap();
+    for profile in profiles::all() {
+        let fresh = || profiles::in_memory(profile.name, &Options::default()).unwrap();
         for end in 0..fresh().uris().len() {
             let memory = fresh();
             let opened = open(&memory, end).await;
@@ -390,7 +393,7 @@ async fn every_parameter_that_a_driver_writes_is_taken_by_its_device() {
 #[tokio::test(start_paused = true)]
 async fn both_ends_of_a_key_pair_are_one_store() {
     for name in ["etsi014-pair", "veriqloud-qline-pair"] {
-        let memory = profile::in_memory(name, &Options::default()).unwrap();
+        let memory = profiles::in_memory(name, &Options::default()).unwrap();
         let (alice, bob) = (
             open(&memory, 0).await.module().unwrap(),
             open(&memory, 1).await.module().unwrap(),
@@ -413,7 +416,7 @@ async fn both_ends_of_a_key_pair_are_one_store() {
 #[tokio::test(start_paused = true)]
 async fn no_state_holds_a_key() {
     for name in ["packetlight-pair", "nokia-sros-macsec-pair"] {
-        let memory = profile::in_memory(name, &Options::default()).unwrap();
+        let memory = profiles::in_memory(name, &Options::default()).unwrap();
         let encryptor = open(&memory, 0).await.encryptor().unwrap();
         let secret = Key::new(
             KeyId::from_bytes(&[1; 16]).unwrap(),
@@ -433,7 +436,7 @@ async fn no_state_holds_a_key() {
 
 #[tokio::test(start_paused = true)]
 async fn unsolicited_events_are_reported_in_memory_too() {
-    let memory = profile::in_memory("packetlight-pair", &Options::default()).unwrap();
+    let memory = profiles::in_memory("packetlight-pair", &Options::default()).unwrap();
     let opened = open(&memory, 0).await;
     let encryptor = opened.encryptor().unwrap();
     let channel = encryptor.channels().await.unwrap()[0].clone();
@@ -467,8 +470,8 @@ async fn unsolicited_events_are_reported_in_memory_too() {
 
 #[tokio::test(start_paused = true)]
 async fn faults_and_settings_reach_the_device_or_say_why_not() {
-    for profile in profile::all() {
-        let memory = profile::in_memory(profile.name, &Options::default()).unwrap();
+    for profile in profiles::all() {
+        let memory = profiles::in_memory(profile.name, &Options::default()).unwrap();
         let bytes = [
             "agiltron",
             "dicon",
@@ -480,7 +483,7 @@ async fn faults_and_settings_reach_the_device_or_say_why_not() {
         ]
         .iter()
         .any(|n| profile.name.starts_with(n));
-        for spec in ["loss@once", "1:delay=1ms", "identity=9@after=2"] {
+        for spec in ["drop@once", "1:delay=1ms", "identity=9@after=2"] {
             match memory.fault(spec) {
                 Ok(()) => assert!(bytes, "{}: {spec}", profile.name),
                 Err(why) => assert!(
@@ -493,7 +496,7 @@ async fn faults_and_settings_reach_the_device_or_say_why_not() {
         assert!(memory.fault("5:refuse").unwrap_err().contains("no end 5"));
         assert!(memory.set("nonsense", "1").is_err());
     }
-    let memory = profile::in_memory("veriqloud-qline-pair", &Options::default()).unwrap();
+    let memory = profiles::in_memory("veriqloud-qline-pair", &Options::default()).unwrap();
     let bob = open(&memory, 1).await.module().unwrap();
     memory.fault("2:fail").unwrap();
     assert_eq!(bob.status().await.unwrap().state, ModuleState::Error);
@@ -507,7 +510,7 @@ async fn faults_and_settings_reach_the_device_or_say_why_not() {
     sleep(Duration::from_secs(241)).await;
     assert_eq!(bob.status().await.unwrap().state, ModuleState::Generating);
 
-    let memory = profile::in_memory("idq-quantis", &Options::default()).unwrap();
+    let memory = profiles::in_memory("idq-quantis", &Options::default()).unwrap();
     let quantis = open(&memory, 0).await.random().unwrap();
     let before = memory.state();
     memory.fault("operator=disable").unwrap();
@@ -521,7 +524,7 @@ async fn faults_and_settings_reach_the_device_or_say_why_not() {
         ..Options::default()
     };
     assert_eq!(
-        profile::in_memory("idq-quantis", &options)
+        profiles::in_memory("idq-quantis", &options)
             .unwrap_err()
             .kind(),
         std::io::ErrorKind::InvalidInput
@@ -533,16 +536,16 @@ async fn faults_and_settings_reach_the_device_or_say_why_not() {
 #[tokio::test(start_paused = true)]
 async fn a_faulted_reply_to_a_change_leaves_the_effect_unknown() {
     for (name, skip, fault, kind) in [
-        ("agiltron-ff", 1, LinkFault::Lost, ErrorKind::Timeout),
+        ("agiltron-ff", 1, LinkFault::Drop, ErrorKind::Timeout),
         (
             "etsi014-pair",
             0,
-            LinkFault::HangsUp,
+            LinkFault::Reset,
             ErrorKind::Transport(TransportFault::HungUp),
         ),
-        ("packetlight-pair", 1, LinkFault::Lost, ErrorKind::Timeout),
+        ("packetlight-pair", 1, LinkFault::Drop, ErrorKind::Timeout),
     ] {
-        let memory = profile::in_memory(name, &Options::default()).unwrap();
+        let memory = profiles::in_memory(name, &Options::default()).unwrap();
         let script = FaultScript::new();
         let opened = open_with(&memory, 0, OpenContext::new().with_faults(script.clone())).await;
         let before = memory.state();

@@ -4,7 +4,7 @@ use qkd_driver_kit::{
     OpenContext, OpenedDevice,
     link::snmp::{ErrorStatus, Notification, Oid, SnmpService, Value, VarBind},
 };
-use qkd_emulators::profile::{self, Options};
+use qkd_emulators::{profile::Options, profiles};
 use qkd_hal::{
     Operation, Support,
     reading::{Quality, Reading},
@@ -80,9 +80,9 @@ async fn readings(opened: &OpenedDevice) -> qkd_hal::Result<Vec<Reading>> {
 #[tokio::test(start_paused = true)]
 async fn one_invalid_object_fails_only_the_readings_that_use_it() {
     let mut agents = 0;
-    for profile in profile::all() {
+    for profile in profiles::all() {
         let damage = Arc::new(Mutex::new(Damage::default()));
-        let Ok(memory) = profile::in_memory(profile.name, &Options::default()) else {
+        let Ok(memory) = profiles::in_memory(profile.name, &Options::default()) else {
             continue;
         };
         let memory = memory.with_agents(|agent| {

@@ -2,7 +2,10 @@
 
 use async_trait::async_trait;
 use qkd_driver_kit::{OpenContext, OpenedDevice};
-use qkd_emulators::profile::{self, InMemory, Options};
+use qkd_emulators::{
+    profile::{InMemory, Options},
+    profiles,
+};
 use qkd_hal::{
     Effect, Error, ErrorKind, Key, Layer, Operation, Request, Result,
     encryptor::{Confirmation, Staged},
@@ -80,7 +83,7 @@ async fn open(memory: &InMemory, end: usize) -> OpenedDevice {
 }
 
 fn memory(name: &str) -> InMemory {
-    profile::in_memory(name, &Options::default()).unwrap()
+    profiles::in_memory(name, &Options::default()).unwrap()
 }
 
 /// A request of each operation, with arguments that need not fit the device.
@@ -184,7 +187,7 @@ fn key() -> Key {
 async fn every_operation_of_every_handle_passes_the_layers() {
     let mut reached = BTreeSet::new();
     let ends = |name| 0..memory(name).uris().len();
-    let all = profile::all().iter().map(|profile| profile.name);
+    let all = profiles::all().iter().map(|profile| profile.name);
     for (name, end) in all.flat_map(|name| ends(name).map(move |end| (name, end))) {
         let memory = memory(name);
         let opened = open(&memory, end).await;

@@ -7,6 +7,7 @@ mod encryptors;
 mod in_memory;
 mod invalid_objects;
 mod layers;
+mod module_cycles;
 mod other_makes;
 mod packages;
 mod probes;

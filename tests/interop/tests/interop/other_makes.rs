@@ -8,14 +8,17 @@ use qkd_driver_kit::{
         snmp::Value,
     },
 };
-use qkd_emulators::profile::{self, InMemory, Options};
+use qkd_emulators::{
+    profile::{InMemory, Options},
+    profiles,
+};
 use qkd_hal::{DeviceUri, Effect, Error, ErrorKind};
 use std::time::Duration;
 
 fn emulators() -> Vec<InMemory> {
-    profile::all()
+    profiles::all()
         .iter()
-        .map(|p| profile::in_memory(p.name, &Options::default().seeded(3)).unwrap())
+        .map(|p| profiles::in_memory(p.name, &Options::default().seeded(3)).unwrap())
         .collect()
 }
 

@@ -3,12 +3,11 @@
 
 use qkd_driver_kit::{
     DriverInfo, OpenContext,
-    context::Endpoint,
-    driver::Probe,
+    driver_info::Probe,
     link::{
         Disclosure,
         bytes::{ByteLink, Connector, Exchange, Frame},
-        memory,
+        memory::{self, Endpoint},
         serial::SerialConnector,
         stream::{Resync, StreamLink, StreamOptions},
     },
@@ -16,7 +15,8 @@ use qkd_driver_kit::{
 use qkd_emulators::{
     Clock, FaultInjector,
     model::switch::Switch,
-    profile::{self, Options},
+    profile::Options,
+    profiles,
     server::memory::attach,
     vendor::{
         agiltron::{Agiltron, Model},
@@ -401,7 +401,7 @@ async fn on_real_lines_each_probe_recognises_only_its_own_device() {
         "agiltron-ff",
         "agiltron-selfalign",
     ] {
-        let running = profile::start(name, &Options::default().seeded(5))
+        let running = profiles::start(name, &Options::default().seeded(5))
             .await
             .unwrap();
         let serial = running

@@ -1,7 +1,7 @@
 //! Protection switches: model through driver equals model direct, over a random programme of
 //! settings, commands and cuts.
 
-use qkd_driver_kit::{OpenContext, context::Endpoint};
+use qkd_driver_kit::{OpenContext, link::memory::Endpoint};
 use qkd_emulators::{
     Clock,
     fault::{ApplyDeviceFault, DeviceFault},

@@ -2,7 +2,10 @@
 //! has them; faults as the contract says.
 
 use qkd_driver_kit::{OpenContext, OpenedDevice, credentials::Credentials};
-use qkd_emulators::profile::{self, Options, RunningEmulator};
+use qkd_emulators::{
+    profile::{self, Options, RunningEmulator},
+    profiles,
+};
 use qkd_hal::{
     Effect, ErrorKind, KeyId, QkdModule, TransportFault,
     qkd::{KeyRequest, ModuleState, RequestExtension},
@@ -14,7 +17,7 @@ async fn pair(
     name: &str,
     options: &Options,
 ) -> (RunningEmulator, Arc<dyn QkdModule>, Arc<dyn QkdModule>) {
-    let running = profile::start(name, options).await.unwrap();
+    let running = profiles::start(name, options).await.unwrap();
     let ready = running.ready();
     let (a, b) = (
         open(ready, 0, "").await.unwrap(),
@@ -159,9 +162,9 @@ async fn refusals_of_014_are_reported_and_change_nothing() {
 #[tokio::test]
 async fn a_lost_reply_with_keys_is_reported_as_lost_keys() {
     let (running, alice, _bob) = pair("etsi014-pair", &Options::default()).await;
-    for fault in ["truncate@once", "hangup@once", "loss@once", "flood@once"] {
+    for fault in ["truncate@once", "reset@once", "drop@once", "flood@once"] {
         let more = "&deadline=700ms";
-        let alice = if fault == "loss@once" {
+        let alice = if fault == "drop@once" {
             open(running.ready(), 0, more)
                 .await
                 .unwrap()
@@ -183,7 +186,7 @@ async fn a_lost_reply_with_keys_is_reported_as_lost_keys() {
 
 #[tokio::test]
 async fn wrong_credentials_and_wrong_peers_are_refused() {
-    let running = profile::start("etsi014-pair", &Options::default())
+    let running = profiles::start("etsi014-pair", &Options::default())
         .await
         .unwrap();
     let ready = running.ready();
@@ -195,7 +198,7 @@ async fn wrong_credentials_and_wrong_peers_are_refused() {
         .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Authentication, "{error}");
     // A certificate of another authority.
-    let stranger = profile::start("etsi014-pair", &Options::default())
+    let stranger = profiles::start("etsi014-pair", &Options::default())
         .await
         .unwrap();
     let context = OpenContext::new().with_credentials(
@@ -268,7 +271,7 @@ async fn a_faulty_certificate_is_named_and_its_pinned_key_is_accepted() {
         ),
     ] {
         let options = Options::default().with("certificate", fault);
-        let running = profile::start("etsi014-pair", &options).await.unwrap();
+        let running = profiles::start("etsi014-pair", &options).await.unwrap();
         let ready = running.ready();
         let error = refused(ready, "").await;
         assert!(error.message().contains(words), "{fault}: {error}");
@@ -285,7 +288,7 @@ async fn a_faulty_certificate_is_named_and_its_pinned_key_is_accepted() {
 #[tokio::test]
 async fn a_server_name_takes_the_place_of_the_host() {
     let options = Options::default().with("certificate", "other-name");
-    let running = profile::start("etsi014-pair", &options).await.unwrap();
+    let running = profiles::start("etsi014-pair", &options).await.unwrap();
     let ready = running.ready();
     open(ready, 0, "&server-name=kme.example").await.unwrap();
     let error = refused(ready, "&server-name=other.example").await;

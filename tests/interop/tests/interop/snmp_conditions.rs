@@ -211,7 +211,7 @@ async fn duplicated_and_late_datagrams_are_not_replies() {
         }
         bench.fault("clear");
         // The reply to this one comes while the next is waited for.
-        bench.fault("late=1200ms@once");
+        bench.fault("reorder=1200ms@once");
         link.get(&[sys_descr()], LONG).await.unwrap();
         for n in 0..5 {
             let found = link.get(&[column(6)], LONG).await.unwrap();

@@ -352,13 +352,13 @@ async fn ports_out_of_range_never_reach_the_wire() {
 async fn every_fault_of_the_wire_ends_typed_and_the_next_call_works() {
     let mut kinds = BTreeSet::new();
     for fault in [
-        "loss",
-        "late=3s",
+        "drop",
+        "reorder=3s",
         "duplicate",
         "truncate",
-        "garble",
-        "hangup",
-        "slow",
+        "corrupt",
+        "reset",
+        "throttle",
         "flood",
         "delay=5s",
         "delay=100ms",
@@ -435,7 +435,7 @@ async fn another_switch_after_a_reconnect_closes_the_handle() {
         .add("identity=999999".parse::<FaultSpec>().unwrap())
         .unwrap();
     rig.faults
-        .add("hangup@once".parse::<FaultSpec>().unwrap())
+        .add("reset@once".parse::<FaultSpec>().unwrap())
         .unwrap();
     let _ = rig.driven.connections().await;
     let error = rig.driven.connections().await.unwrap_err();

@@ -2,7 +2,7 @@
 
 use qkd_driver_kit::{
     DriverInfo,
-    driver::{COMMON_PARAMETERS, VerificationScope},
+    driver_info::{COMMON_PARAMETERS, VerificationScope},
 };
 use qkd_hal::DeviceKind;
 use std::{collections::BTreeSet, fmt::Write, path::Path};

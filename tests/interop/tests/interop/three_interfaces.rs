@@ -1,13 +1,16 @@
 //! A Polatis switch has three interfaces on one state: what one of them changes, the other two and
 //! the model show, and what one refuses, the others refuse alike.
 
-use qkd_driver_kit::{OpenContext, OpenedDevice, context::Endpoint, link::snmp::SnmpService};
+use qkd_driver_kit::{
+    OpenContext, OpenedDevice,
+    link::{memory::Endpoint, snmp::SnmpService},
+};
 use qkd_emulators::{
     Clock, FaultInjector, FaultSpec,
     fault::ApplyDeviceFault,
     model::switch::{Switch, monitor::AlarmMode},
     server::memory::attach,
-    vendor::polatis::{scpi::PolatisScpi, snmp, tl1::Tl1},
+    vendor::polatis::{ENTERPRISE, scpi::PolatisScpi, snmp, tl1::Tl1},
     wire::{ByteService, Session, snmp::NodeOptions},
 };
 use qkd_hal::{
@@ -62,7 +65,7 @@ async fn rig(seed: u64) -> Rig {
         .unwrap();
     let agent = snmp::agent(
         Arc::clone(&model),
-        NodeOptions::named("polatis", snmp::ENTERPRISE),
+        NodeOptions::named("polatis", ENTERPRISE),
     );
     let (wire, tl1) = (
         PolatisScpi::new(Arc::clone(&model)),

@@ -5,7 +5,10 @@ use qkd_driver_kit::link::{
     usb::{BulkRead, SetupPacket, UsbLink},
     usbip::UsbIpLink,
 };
-use qkd_emulators::profile::{self, Options, RunningEmulator};
+use qkd_emulators::{
+    profile::{Options, RunningEmulator},
+    profiles,
+};
 use qkd_hal::{ErrorKind, TransportFault};
 use std::{
     sync::{
@@ -39,7 +42,7 @@ async fn counting_relay(server: String) -> (String, Arc<AtomicUsize>) {
 }
 
 async fn device() -> (RunningEmulator, Arc<UsbIpLink>, Arc<AtomicUsize>) {
-    let running = profile::start("idq-quantis", &Options::default())
+    let running = profiles::start("idq-quantis", &Options::default())
         .await
         .unwrap();
     let server = running.ready().endpoints[0].address.clone();

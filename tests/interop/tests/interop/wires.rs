@@ -1,11 +1,12 @@
 //! Over real wires, where paused time cannot go: pseudo-terminals, TCP, USB/IP, and libusb with
 //! usbfs answered in process.
 
-use qkd_driver_kit::{OpenContext, context::Endpoint, link::usb::UsbService};
+use qkd_driver_kit::{
+    OpenContext,
+    link::{memory::Endpoint, usb::UsbService},
+};
 use qkd_emulators::{
-    model::random::RandomModel,
-    profile::{self, Options},
-    vendor::idq_quantis::Quantis,
+    model::random::RandomModel, profile::Options, profiles, vendor::idq_quantis::Quantis,
     wire::usb::Chapter9,
 };
 use qkd_hal::{DeviceMisbehaved, ErrorKind, TransportFault};
@@ -20,7 +21,7 @@ async fn open(uri: &str) -> qkd_hal::Result<qkd_driver_kit::OpenedDevice> {
 
 #[tokio::test]
 async fn a_polatis_on_two_wires_is_one_switch() {
-    let running = profile::start("polatis-16x16", &Options::default())
+    let running = profiles::start("polatis-16x16", &Options::default())
         .await
         .unwrap();
     let (tcp, serial) = (
@@ -56,7 +57,7 @@ async fn a_polatis_on_two_wires_is_one_switch() {
 
 #[tokio::test]
 async fn a_wrong_line_speed_is_reported_within_the_deadline_without_side_effects() {
-    let running = profile::start("polatis-16x16", &Options::default())
+    let running = profiles::start("polatis-16x16", &Options::default())
         .await
         .unwrap();
     let path = &running.ready().endpoints[1].address;
@@ -97,7 +98,7 @@ async fn a_wrong_line_speed_is_reported_within_the_deadline_without_side_effects
 #[tokio::test]
 async fn an_agiltron_on_its_line() {
     for name in ["agiltron-ff", "agiltron-selfalign"] {
-        let running = profile::start(name, &Options::default()).await.unwrap();
+        let running = profiles::start(name, &Options::default()).await.unwrap();
         let switch = open(&running.ready().uri).await.unwrap().switch().unwrap();
         let geometry = switch.switch_capabilities().geometry;
         let identity = switch
@@ -117,7 +118,7 @@ async fn an_agiltron_on_its_line() {
 
 #[tokio::test]
 async fn a_quantis_over_usb_ip_until_it_is_pulled_out() {
-    let running = profile::start("idq-quantis", &Options::default())
+    let running = profiles::start("idq-quantis", &Options::default())
         .await
         .unwrap();
     let source = open(&running.ready().uri).await.unwrap().random().unwrap();

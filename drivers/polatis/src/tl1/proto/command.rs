@@ -1,21 +1,8 @@
 //! Requests and their parameters.
 
-use super::reply::{AlarmMode, Edge, Monitor};
+use super::reply::{Monitor, Threshold};
 use std::fmt::Write;
 use zeroize::Zeroizing;
-
-/// An alarm threshold to set, in dBm.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Threshold {
-    /// Mode of the alarm (`MODE`).
-    pub mode: AlarmMode,
-    /// Limits that the alarm uses (`EDGE`).
-    pub edge: Edge,
-    /// Low limit, in dBm (`LOW`).
-    pub low: f64,
-    /// High limit, in dBm (`HIGH`).
-    pub high: f64,
-}
 
 /// MODE of an attenuator, of those that are set here.
 #[derive(Debug, Clone, Copy, PartialEq)]

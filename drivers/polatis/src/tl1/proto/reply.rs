@@ -72,6 +72,19 @@ impl Edge {
     }
 }
 
+/// An alarm threshold, in dBm.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Threshold {
+    /// Mode of the alarm (`MODE`).
+    pub mode: AlarmMode,
+    /// Limits that the alarm uses (`EDGE`).
+    pub edge: Edge,
+    /// Low limit, in dBm (`LOW`).
+    pub low: f64,
+    /// High limit, in dBm (`HIGH`).
+    pub high: f64,
+}
+
 /// Modes of the attenuators of a switch; if there are none, it has no attenuators.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct VoaConfig {
@@ -244,14 +257,14 @@ pub fn decode_monitor(lines: &[String], at: u32) -> Result<Monitor, TextDecodeEr
 }
 
 /// Decodes `17:MODE,EDGE,HIGH,LOW`, in dBm.
-pub fn decode_threshold(lines: &[String], at: u32) -> Result<super::Threshold, TextDecodeError> {
+pub fn decode_threshold(lines: &[String], at: u32) -> Result<Threshold, TextDecodeError> {
     let read = |rest: &str| {
         let [mode, edge, high, low] = rest.split(',').collect::<Vec<_>>()[..] else {
             return None;
         };
         let mode = AlarmMode::ALL.into_iter().find(|m| m.keyword() == mode)?;
         let edge = Edge::ALL.into_iter().find(|e| e.keyword() == edge)?;
-        Some(super::Threshold {
+        Some(Threshold {
             mode,
             edge,
             low: decimal(low)?,

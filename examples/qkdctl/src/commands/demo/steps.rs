@@ -427,10 +427,10 @@ async fn faults(testbed: &Testbed, story: &mut DemoLog) -> Result<()> {
         .await?
         .switch()?;
     for (fault, what) in [
-        ("hangup@once", "the connection is cut"),
-        ("late=800ms@once", "a reply comes after its deadline"),
-        ("garble@once", "one bit is wrong"),
-        ("loss@once", "a reply is lost"),
+        ("reset@once", "the connection is cut"),
+        ("reorder=800ms@once", "a reply comes after its deadline"),
+        ("corrupt@once", "one bit is wrong"),
+        ("drop@once", "a reply is lost"),
     ] {
         let before = switch.connections().await?.value;
         testbed.fault("polatis-16x16", fault)?;

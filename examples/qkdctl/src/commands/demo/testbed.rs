@@ -6,7 +6,10 @@ use qkd_driver_kit::{
     credentials::{CredentialEntry, Credentials},
     link::snmp_udp::{NotificationReceiver, SnmpSecurity},
 };
-use qkd_emulators::profile::{self, Options, RunningEmulator};
+use qkd_emulators::{
+    profile::{Options, RunningEmulator},
+    profiles,
+};
 use qkd_hal::{Error, ErrorKind, Result};
 use std::collections::BTreeMap;
 
@@ -61,14 +64,14 @@ impl Testbed {
             for (setting, value) in *set {
                 options = options.with(setting, value);
             }
-            let takes_traps = profile::all()
+            let takes_traps = profiles::all()
                 .iter()
                 .find(|p| p.name == *name)
                 .is_some_and(|p| p.settings.iter().any(|s| s.name == "trap-target"));
             if takes_traps {
                 options = options.with("trap-target", &target);
             }
-            let emulator = profile::start(name, &options).await.map_err(internal)?;
+            let emulator = profiles::start(name, &options).await.map_err(internal)?;
             let ready = emulator.ready();
             if let Some(file) = &ready.credentials_file {
                 let own = Credentials::from_file(file)?;

@@ -3,7 +3,7 @@
 use super::{Finding, host::Host};
 use qkd_driver_kit::{
     Registry,
-    driver::Probe,
+    driver_info::Probe,
     link::{LinkError, usb_host::UsbDeviceEntry},
 };
 

@@ -2,17 +2,12 @@
 
 use crate::{
     commands::change::{SingleChange, State, Target},
+    optics_argument::{AttenuationArgument, MonitorArgument},
     output::{self, Output},
 };
-use qkd_hal::{
-    Error, Operation, Result,
-    units::{DecibelMilliwatts, Decibels, Nanometres},
-};
-use qkd_switch_hal::{
-    AlarmLevels, Attenuation, MonitorSetting, MonitorStatus, Port, PortState, PortStatus,
-};
+use qkd_hal::{Operation, Result};
+use qkd_switch_hal::{Attenuation, MonitorSetting, MonitorStatus, Port, PortState, PortStatus};
 use serde::Serialize;
-use std::{fmt, str::FromStr};
 
 /// Enables or disables a port.
 pub(super) async fn port(target: Target<'_>, port: Port, enable: bool) -> Result<u8> {
@@ -47,39 +42,6 @@ pub(super) async fn port(target: Target<'_>, port: Port, enable: bool) -> Result
         .with_already(is_already)
         .make(&target, before, switch.set_port(port, enable), read)
         .await
-}
-
-/// A setting of an attenuator, as it is written on the command line.
-#[derive(Debug, Clone)]
-pub(crate) struct AttenuationArgument(Attenuation);
-
-impl FromStr for AttenuationArgument {
-    type Err = Error;
-    fn from_str(text: &str) -> Result<Self> {
-        let wrong = || {
-            Error::invalid(format!(
-                "invalid attenuation `{text}`; expected one of: transparent, maximum, loss=DB, \
-                 output-power=DBM, relative=DB:PORT"
-            ))
-        };
-        let number = |text: &str| text.parse::<f64>().map_err(|_| wrong());
-        Ok(Self(match text.split_once('=') {
-            None if text == "transparent" => Attenuation::Transparent,
-            None if text == "maximum" => Attenuation::Maximum,
-            Some(("loss", value)) => Attenuation::Loss(Decibels(number(value)?)),
-            Some(("output-power", value)) => {
-                Attenuation::OutputPower(DecibelMilliwatts(number(value)?))
-            }
-            Some(("relative", value)) => {
-                let (below, reference) = value.split_once(':').ok_or_else(wrong)?;
-                Attenuation::Relative {
-                    below: Decibels(number(below)?),
-                    reference: reference.parse()?,
-                }
-            }
-            _ => return Err(wrong()),
-        }))
-    }
 }
 
 #[derive(Serialize)]
@@ -119,62 +81,13 @@ pub(super) async fn attenuate(
         .await
 }
 
-/// A setting of a power monitor, as it is written on the command line.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct MonitorArgument(MonitorSetting);
-
-impl FromStr for MonitorArgument {
-    type Err = Error;
-    fn from_str(text: &str) -> Result<Self> {
-        let wrong = || {
-            Error::invalid(format!(
-                "invalid monitor setting `{text}`; expected one of: wavelength=NM, \
-                 averaging=TIME (such as 50ms), alarms=LOW..HIGH (dBm, each side may be left \
-                 out), alarms=off"
-            ))
-        };
-        let (name, value) = text.split_once('=').ok_or_else(wrong)?;
-        Ok(Self(match name {
-            "wavelength" => {
-                MonitorSetting::Wavelength(Nanometres(value.parse().map_err(|_| wrong())?))
-            }
-            "averaging" => {
-                MonitorSetting::Averaging(humantime::parse_duration(value).map_err(|_| wrong())?)
-            }
-            "alarms" if value == "off" => MonitorSetting::Alarms(AlarmLevels::default()),
-            "alarms" => {
-                let (low, high) = value.split_once("..").ok_or_else(wrong)?;
-                let level = |text: &str| match text {
-                    "" => Ok(None),
-                    text => text
-                        .parse()
-                        .map(|power| Some(DecibelMilliwatts(power)))
-                        .map_err(|_| wrong()),
-                };
-                MonitorSetting::Alarms(AlarmLevels {
-                    low: level(low)?,
-                    high: level(high)?,
-                })
-            }
-            _ => return Err(wrong()),
-        }))
-    }
-}
-
-impl fmt::Display for MonitorArgument {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl MonitorArgument {
-    fn is_already(&self, now: &MonitorStatus) -> bool {
-        match self.0 {
-            MonitorSetting::Wavelength(wavelength) => now.wavelength == Some(wavelength),
-            MonitorSetting::Averaging(time) => now.averaging == Some(time),
-            MonitorSetting::Alarms(levels) => now.alarms == levels,
-            _ => false,
-        }
+/// Whether the monitor already has this setting.
+fn is_already(setting: &MonitorSetting, now: &MonitorStatus) -> bool {
+    match *setting {
+        MonitorSetting::Wavelength(wavelength) => now.wavelength == Some(wavelength),
+        MonitorSetting::Averaging(time) => now.averaging == Some(time),
+        MonitorSetting::Alarms(levels) => now.alarms == levels,
+        _ => false,
     }
 }
 
@@ -194,23 +107,23 @@ pub(super) async fn monitor(
         })
     };
     let before = read().await?;
-    let Some(setting) = setting else {
+    let Some(MonitorArgument(setting)) = setting else {
         return show(target.output, "switch/monitor", before);
     };
-    meter.meter_capabilities().check(&setting.0)?;
-    let warning = match setting.0 {
+    meter.meter_capabilities().check(&setting)?;
+    let warning = match setting {
         MonitorSetting::Alarms(_) => {
             "An alarm may trigger a protection group: traffic may switch over."
         }
         _ => "",
     };
     let wanted = format!("set the monitor of port {port}: {setting}");
-    let is_already = setting.is_already(&before.value);
+    let is_already = is_already(&setting, &before.value);
     SingleChange::new("switch/monitor", Operation::SetMonitor, wanted)
         .with_concerns(format!("port {port}"))
         .with_warning(warning)
         .with_already(is_already)
-        .make(&target, before, meter.set_monitor(port, &setting.0), read)
+        .make(&target, before, meter.set_monitor(port, &setting), read)
         .await
 }
 

@@ -8,10 +8,10 @@ mod state;
 mod view;
 
 use crate::{
-    cli::{Format, Watch},
+    cli::Watch,
     colour,
     interrupt::Work,
-    output::{self, Output},
+    output::{self, Format, Output},
     session::Session,
 };
 use poll::PollSchedule;

@@ -2,11 +2,11 @@
 //! with the model's state.
 
 use crate::{block_on, expect, python};
-use qkd_emulators::profile::{self, Options};
+use qkd_emulators::{profile::Options, profiles};
 
 pub(crate) fn run() -> Result<String, String> {
     block_on(async {
-        let running = profile::start("dicon-gp600", &Options::default())
+        let running = profiles::start("dicon-gp600", &Options::default())
             .await
             .map_err(|e| e.to_string())?;
         let tcp = running

@@ -2,12 +2,12 @@
 //! `etsi014` (QOJena) against our ETSI GS QKD 014 server, over mutual TLS.
 
 use crate::{block_on, python, tool};
-use qkd_emulators::profile::{self, Options};
+use qkd_emulators::{profile::Options, profiles};
 
 /// Runs a client with the addresses, the PEM files and the SAE ids of a fresh pair.
 fn on_a_pair(client: impl FnOnce(&[&str]) -> Result<String, String>) -> Result<(), String> {
     block_on(async {
-        let running = profile::start("etsi014-pair", &Options::default())
+        let running = profiles::start("etsi014-pair", &Options::default())
             .await
             .map_err(|e| e.to_string())?;
         let ready = running.ready();

@@ -4,7 +4,10 @@
 mod protection;
 
 use crate::{block_on, expect, print_check, tool};
-use qkd_emulators::profile::{self, Credentials, Options, RunningEmulator};
+use qkd_emulators::{
+    profile::{Credentials, Options, RunningEmulator},
+    profiles,
+};
 use std::time::{Duration, Instant};
 
 const COMMUNITY: &str = "watch";
@@ -591,7 +594,7 @@ pub(crate) fn run() -> Result<String, String> {
     ];
     block_on(async {
         for (name, checks) in pairs {
-            let running = profile::start(name, &Options::default().with("community", COMMUNITY))
+            let running = profiles::start(name, &Options::default().with("community", COMMUNITY))
                 .await
                 .map_err(|e| e.to_string())?;
             let peers = Peer::all(&running)?;

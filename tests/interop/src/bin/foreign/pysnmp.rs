@@ -2,7 +2,7 @@
 //! SETs of several varbinds, refusals, wrong passwords.
 
 use crate::{block_on, print_check, python};
-use qkd_emulators::profile::{self, Options};
+use qkd_emulators::{profile::Options, profiles};
 
 /// Profiles, and what `agents.py` calls their family.
 const AGENTS: [(&str, &str); 6] = [
@@ -17,7 +17,7 @@ const AGENTS: [(&str, &str); 6] = [
 pub(crate) fn run() -> Result<String, String> {
     block_on(async {
         for (profile, family) in AGENTS {
-            let running = profile::start(profile, &Options::default())
+            let running = profiles::start(profile, &Options::default())
                 .await
                 .map_err(|e| e.to_string())?;
             let user = running

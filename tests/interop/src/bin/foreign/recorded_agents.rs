@@ -11,7 +11,10 @@ use qkd_driver_kit::{
         snmp_udp::{SnmpOptions, SnmpSecurity, UdpSnmpLink},
     },
 };
-use qkd_emulators::profile::{self, Options, RunningEmulator};
+use qkd_emulators::{
+    profile::{self, Options, RunningEmulator},
+    profiles,
+};
 use qkd_hal::{
     Encryptor, ErrorKind, Key, KeyId, encryptor::ChannelState, event::EventHub,
     reading::ReadingValue,
@@ -228,7 +231,7 @@ async fn encrypt(running: &RunningEmulator) -> Result<(), String> {
 }
 
 async fn record(profile: &str, folder: &Path) -> Result<Vec<Recorded>, String> {
-    let running = profile::start(profile, &Options::default())
+    let running = profiles::start(profile, &Options::default())
         .await
         .map_err(|e| e.to_string())?;
     if profile.ends_with("-pair") {

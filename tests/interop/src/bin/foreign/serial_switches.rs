@@ -2,12 +2,12 @@
 //! loop of PnPQ for a Thorlabs OSW22. What it left is compared with the models' states.
 
 use crate::{block_on, expect, python};
-use qkd_emulators::profile::{self, Options};
+use qkd_emulators::{profile::Options, profiles};
 
 pub(crate) fn run() -> Result<String, String> {
     block_on(async {
         let start = async |name| {
-            profile::start(name, &Options::default())
+            profiles::start(name, &Options::default())
                 .await
                 .map_err(|e| e.to_string())
         };

@@ -2,7 +2,7 @@
 //! and Prometheus' snmp_exporter. They have to find as many objects as net-snmp's `snmpwalk` does.
 
 use crate::{block_on, expect, print_check, tool};
-use qkd_emulators::profile::{self, Options};
+use qkd_emulators::{profile::Options, profiles};
 use std::{
     io::{Read, Write},
     net::{TcpListener, TcpStream},
@@ -67,7 +67,7 @@ pub(crate) fn run() -> Result<String, String> {
     let exporter = Exporter::start(folder.path())?;
     block_on(async {
         for profile in PROFILES {
-            let running = profile::start(
+            let running = profiles::start(
                 profile,
                 &Options {
                     set: vec![("community".to_owned(), COMMUNITY.to_owned())],

@@ -2,10 +2,13 @@
 //! a raw socket, and `usbip` of the Linux kernel's tools, which lists what a host exports.
 
 use crate::{block_on, expect, print_check, tool};
-use qkd_emulators::profile::{self, Options, RunningEmulator};
+use qkd_emulators::{
+    profile::{Options, RunningEmulator},
+    profiles,
+};
 
 async fn start(name: &str, bus: &str) -> Result<(RunningEmulator, String, String), String> {
-    let running = profile::start(name, &Options::default())
+    let running = profiles::start(name, &Options::default())
         .await
         .map_err(|e| format!("{name}: {e}"))?;
     let endpoint = running.ready().endpoints.iter().find(|e| e.bus == bus);

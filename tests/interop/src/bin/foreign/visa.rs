@@ -3,11 +3,11 @@
 
 use crate::{block_on, expect, python};
 use qkd_driver_kit::OpenContext;
-use qkd_emulators::profile::{self, Options};
+use qkd_emulators::{profile::Options, profiles};
 
 pub(crate) fn run() -> Result<String, String> {
     block_on(async {
-        let running = profile::start("polatis-16x16", &Options::default())
+        let running = profiles::start("polatis-16x16", &Options::default())
             .await
             .map_err(|e| e.to_string())?;
         let [tcp, console, ..] = &running.ready().endpoints[..] else {

@@ -10,7 +10,10 @@ use qkd_driver_kit::{
         snmp_udp::{NotificationReceiver, SnmpSecurity},
     },
 };
-use qkd_emulators::profile::{self, Options, RunningEmulator};
+use qkd_emulators::{
+    profile::{Options, RunningEmulator},
+    profiles,
+};
 use std::time::Duration;
 use tokio::sync::broadcast::Receiver;
 
@@ -28,7 +31,7 @@ impl Bench {
     async fn start(name: &str) -> Result<Self, String> {
         // The user is that of all emulated agents; the receiver must be there before the one that
         // sends.
-        let scratch = profile::start(name, &Options::default())
+        let scratch = profiles::start(name, &Options::default())
             .await
             .map_err(|e| e.to_string())?;
         let user = scratch
@@ -47,7 +50,7 @@ impl Bench {
         let options = Options::default()
             .with("community", COMMUNITY)
             .with("trap-target", receiver.address().to_string());
-        let running = profile::start(name, &options)
+        let running = profiles::start(name, &options)
             .await
             .map_err(|e| e.to_string())?;
         let peer = Peer::all(&running)?.into_iter().next().ok_or("no agent")?;

@@ -15,7 +15,7 @@ pub(crate) enum Tlv {
 
 impl Tlv {
     /// The first tag with its content, and what follows it; `None` if the bytes are not BER.
-    pub(super) fn parse(bytes: &[u8]) -> Option<(Self, &[u8])> {
+    pub(crate) fn parse(bytes: &[u8]) -> Option<(Self, &[u8])> {
         Self::parse_at(bytes, 0)
     }
 
@@ -49,7 +49,7 @@ impl Tlv {
         Some((Self::Constructed(tag, inside), rest))
     }
 
-    pub(super) fn encode(&self) -> Vec<u8> {
+    pub(crate) fn encode(&self) -> Vec<u8> {
         let (tag, content) = match self {
             Self::Primitive(tag, content) => (*tag, content.clone()),
             Self::Constructed(tag, inside) => {
@@ -67,7 +67,7 @@ impl Tlv {
     }
 
     /// An INTEGER that is not negative.
-    pub(super) fn number(value: u32) -> Self {
+    pub(crate) fn number(value: u32) -> Self {
         let bytes = value.to_be_bytes();
         let from = bytes.iter().position(|b| *b != 0).unwrap_or(3);
         let mut content = bytes[from..].to_vec();
@@ -78,7 +78,7 @@ impl Tlv {
     }
 
     /// The value of an INTEGER that is not negative.
-    pub(super) fn as_number(&self) -> Option<u32> {
+    pub(crate) fn as_number(&self) -> Option<u32> {
         match self {
             Self::Primitive(2, bytes) if bytes.len() <= 5 => {
                 let value = bytes.iter().fold(0u64, |n, b| n << 8 | u64::from(*b));
@@ -89,7 +89,7 @@ impl Tlv {
     }
 
     /// The octets of a primitive.
-    pub(super) fn octets(&self) -> Option<&[u8]> {
+    pub(crate) fn octets(&self) -> Option<&[u8]> {
         match self {
             Self::Primitive(_, bytes) => Some(bytes),
             Self::Constructed(..) => None,
@@ -97,14 +97,14 @@ impl Tlv {
     }
 
     /// Returns the elements of a constructed value.
-    pub(super) fn inside(&mut self) -> Option<&mut Vec<Tlv>> {
+    pub(crate) fn inside(&mut self) -> Option<&mut Vec<Tlv>> {
         match self {
             Self::Constructed(_, inside) => Some(inside),
             Self::Primitive(..) => None,
         }
     }
 
-    pub(super) fn tag(&self) -> u8 {
+    pub(crate) fn tag(&self) -> u8 {
         match self {
             Self::Primitive(tag, _) | Self::Constructed(tag, _) => *tag,
         }
