@@ -148,7 +148,7 @@ impl Journal {
             .open(path)
             .map_err(|e| match e.kind() {
                 std::io::ErrorKind::AlreadyExists => format!(
-                    "{} is of a run that did not end: go on with --resume, or remove it",
+                    "{} belongs to an interrupted run: continue it with --resume, or remove it",
                     path.display()
                 ),
                 _ => format!("{}: {e}", path.display()),

@@ -341,7 +341,7 @@ async fn run_case(session: &Arc<Session>, case: &Case) -> Done {
             Impact::Reversible | Impact::Disruptive
                 if before.as_deref().map(lasting) != after.as_deref().map(lasting) =>
             {
-                Some("what it changed was not put back".to_owned())
+                Some("what it changed was not restored".to_owned())
             }
             _ => None,
         };
@@ -601,7 +601,7 @@ pub(crate) fn check_same_device(session: &Session, past: &PreviousRun) -> qkd_ha
     let mut why = format!("{why}; nothing was restored, and nothing is done to this device");
     for previous in torn.map_or(&[][..], |(_, all)| all) {
         why.push_str(&format!(
-            "\n  left changed there; before it: {}\n    {}",
+            "\n  not restored; previous state: {}\n    {}",
             printable(&previous.to_string(), 400),
             printable(&previous.by_hand(), 400)
         ));
@@ -609,8 +609,8 @@ pub(crate) fn check_same_device(session: &Session, past: &PreviousRun) -> qkd_ha
     Err(Error::new(ErrorKind::IdentityChanged, why).with_device(session.dut.name.as_str()))
 }
 
-/// Restores what an earlier run, ended in the middle of a case, has changed, and writes down which
-/// device this is. If that fails, nothing more is done to the device.
+/// Restores what the case changed during which an earlier run was interrupted, and records the
+/// identity of the device in the journal. If that fails, nothing more is done to the device.
 async fn wait_for_earlier(
     session: &Arc<Session>,
     request: &RunOptions,
@@ -625,7 +625,7 @@ async fn wait_for_earlier(
     let known = request.past.devices.get(&key);
     if let Some((case, previous)) = request.past.interrupted.get(&key) {
         watcher.log(&format!(
-            "{}: the earlier run was ended in the middle of {}",
+            "{}: the earlier run was interrupted during {}",
             session.dut.name,
             printable(case, 100)
         ));
@@ -690,7 +690,8 @@ async fn one(
         journal.begin_case(&session.dut.key(), case.id);
     }
     let done = run_case(session, case).await;
-    // One that left something changed has not ended for the journal: to resume puts it back.
+    // A case that left something changed has no end in the journal, so that `--resume` restores
+    // it.
     if let Some(journal) =
         journal.filter(|_| !done.left_changed || session.dut.target_kind() != TargetKind::Device)
     {

@@ -214,11 +214,11 @@ impl Planned {
         })
     }
 
-    /// Lets a case change the paths, and puts them back.
+    /// Runs a part of a case that changes the paths, and restores them.
     ///
     /// # Errors
-    /// As [`previous::putting_back`].
-    async fn putting_back<T>(
+    /// As [`restore::with_restore`].
+    async fn with_restore<T>(
         &self,
         b: &CaseContext,
         change: impl Future<Output = Result<T, NotPassed>>,
@@ -387,7 +387,7 @@ async fn foreign(b: &CaseContext) -> CaseOutcome {
         ..
     } = &planned;
     planned
-        .putting_back(b, async {
+        .with_restore(b, async {
             b.fault(&conflicting_change(&**switch, present, wanted)?)?;
             let before = b.state();
             let error = expect_error(
@@ -573,7 +573,7 @@ async fn exchanges_of_apply(b: &CaseContext) -> Result<usize, NotPassed> {
     let planned = Planned::make(b).await?;
     let Planned { switch, plan, .. } = &planned;
     planned
-        .putting_back(b, async {
+        .with_restore(b, async {
             let before = b.script().count();
             b.call(Op::Apply, switch.apply(plan)).await?;
             Ok(b.script().count() - before)
@@ -608,7 +608,7 @@ async fn interrupted_at(
         ..
     } = &planned;
     planned
-        .putting_back(b, async {
+        .with_restore(b, async {
             let before = b.state();
             let (result, injected) = b
                 .with_fault(exchange, fault, b.call(Op::Apply, switch.apply(plan)))
@@ -646,7 +646,7 @@ async fn stale(b: &CaseContext) -> CaseOutcome {
         ..
     } = &planned;
     planned
-        .putting_back(b, async {
+        .with_restore(b, async {
             b.call(Op::Apply, switch.apply(plan)).await?;
             let error = expect_error(
                 "the same plan, a second time",
@@ -806,7 +806,7 @@ async fn full(b: &CaseContext) -> CaseOutcome {
     let planned = Planned::make(b).await?;
     let Planned { switch, plan, .. } = &planned;
     planned
-        .putting_back(b, async {
+        .with_restore(b, async {
             b.fault("full")?;
             let before = b.state();
             let error = expect_error(
@@ -840,7 +840,7 @@ async fn at_once(b: &CaseContext) -> CaseOutcome {
         ..
     } = &planned;
     planned
-        .putting_back(b, async {
+        .with_restore(b, async {
             b.call(Op::Apply, switch.apply(plan)).await?;
             for nth in 1..=3 {
                 let now = b.call(Op::Connections, switch.connections()).await?;
@@ -877,7 +877,7 @@ async fn ignored(b: &CaseContext) -> CaseOutcome {
         return not_applicable("it does not report its cross-connects");
     }
     planned
-        .putting_back(b, async {
+        .with_restore(b, async {
             b.fault(IGNORE_ALL_CHANGES)?;
             let result = b.call(Op::Apply, switch.apply(plan)).await;
             b.fault("clear")?;
@@ -998,7 +998,7 @@ async fn concurrent_change(b: &CaseContext) -> CaseOutcome {
         ..
     } = &planned;
     planned
-        .putting_back(b, async {
+        .with_restore(b, async {
             // Exchange at which the second operator acts: after the check, before the read-back.
             let sent = b.records().len();
             b.call(Op::Apply, switch.apply(plan)).await?;

@@ -264,8 +264,8 @@ async fn on_runtime(registry: Registry, arguments: &Arguments) -> Result<u8, Fai
         });
         if let Some((name, (case, _))) = missing {
             return Err(format!(
-                "the earlier run was ended in the middle of {case} of `{name}`: name its file \
-                 too, with the same address, so that what was changed is put back"
+                "the earlier run was interrupted during {case} of `{name}`: name its file too, \
+                 with the same address, so that what was changed is restored"
             )
             .into());
         }

@@ -38,14 +38,14 @@ pub(super) fn of_another_version(
     for (dut, (case, all)) in changed {
         let _ = write!(
             text,
-            "\n  `{}`: ended in the middle of {}; before that, the state was:",
+            "\n  `{}`: interrupted during {}; before that, the state was:",
             printable(dut, MAX_SHOWN),
             printable(case, MAX_SHOWN)
         );
         if let Some(identity) = past.devices.get(dut).and_then(|d| d.identity.as_ref()) {
             let _ = write!(
                 text,
-                "\n    of {}; check that it answers there: qkdctl info DEVICE",
+                "\n    of {}; check that this device responds at the address: qkdctl info DEVICE",
                 printable(&identity.to_string(), MAX_SHOWN)
             );
         }
@@ -59,7 +59,7 @@ pub(super) fn of_another_version(
         }
     }
     text.push_str(
-        "\n  restore it with that version and --resume, or by hand as above; then remove the \
+        "\n  restore it with that version and --resume, or manually as above; then remove the \
          journal",
     );
     text

@@ -171,7 +171,7 @@ mod tests {
             let error = PreviousRun::read(text, "qkd-conform 2").unwrap_err();
             for part in [
                 "`qkd-conform 1` wrote it, and this is `qkd-conform 2`",
-                "`a`: ended in the middle of SWI-08/x",
+                "`a`: interrupted during SWI-08/x",
                 "connections 1-17",
                 "qkdctl switch apply",
             ] {

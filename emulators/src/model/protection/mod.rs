@@ -132,7 +132,7 @@ impl ProtectionSwitch {
             .unwrap_or_else(PoisonError::into_inner)
             .contains(id)
     }
-    /// Pulls the cards of these groups, and puts all others back. A card keeps its state.
+    /// Removes the cards of these groups, and inserts all others. A card keeps its state.
     ///
     /// # Errors
     /// A sentence that names a group which does not exist.
