@@ -35,7 +35,7 @@ const CASE_TIMEOUT: Duration = Duration::from_secs(120);
 pub struct RunOptions {
     /// Only requirements or cases whose ID begins with one of these; all if empty.
     pub only: Vec<String>,
-    /// Ends the run after the case that runs.
+    /// Ends the run after the present case.
     pub stop: Arc<AtomicBool>,
     /// Where it is written down.
     pub journal: Option<Journal>,
@@ -232,7 +232,7 @@ pub(crate) fn virtual_runtime() -> Result<tokio::runtime::Runtime, String> {
         .enable_all()
         .start_paused(true)
         .build()
-        .map_err(|e| format!("no runtime: {e}"))
+        .map_err(|e| format!("the async runtime could not be started: {e}"))
 }
 
 /// Durations that a case measured.

@@ -4,7 +4,7 @@
 //!
 //! | file | content |
 //! |---|---|
-//! | `manifest.json` | suite, drivers, times; name, size and SHA-256 of all files but the first two |
+//! | `manifest.json` | suite, drivers, times; name, size, SHA-256 of all files but the first two |
 //! | `manifest.sig` | Ed25519 signature (RFC 8032, 64 bytes) over the bytes of `manifest.json` |
 //! | `signer.pub` | public key of the signer (PEM); the reader decides whether to trust it |
 //! | `results.json`, `report.html`, `matrix.md`, `junit.xml` | as written by a run |
