@@ -217,7 +217,7 @@ impl Dut {
             Ok(Some(time))
         } else {
             Err(format!(
-                "deadline = {text}: it takes a time from 1ms to 10m, such as 2s"
+                "deadline = {text}: expected a duration from 1ms to 10m, such as 2s"
             ))
         }
     }

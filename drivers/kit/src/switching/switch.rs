@@ -99,7 +99,7 @@ pub trait Protocol: Send + Sync + 'static {
 struct PendingSteps {
     steps: Vec<Step>,
     at: Instant,
-    /// Whether the next reading is to be thrown away.
+    /// Whether the next reading is to be discarded.
     unread: bool,
 }
 
