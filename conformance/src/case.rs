@@ -91,7 +91,8 @@ pub enum Waits {
     Nothing,
     /// The case waits for this number of deadlines.
     Deadlines(u32),
-    /// A deadline for each exchange of a call; side by side, if the device serves several handles.
+    /// The case waits for one deadline for each exchange of a call. These waits overlap if the
+    /// device serves several handles.
     EachExchange,
 }
 

@@ -9,7 +9,7 @@ use qkd_hal::{Error, ErrorKind, Operation as Op, Result, Support, encryptor::Cha
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Makes one reading over the link, as a text that stays the same while the device is not changed.
+/// Reads the device once. Returns a text that stays the same while the device is not changed.
 ///
 /// # Errors
 /// `NotApplicable` for a device without a suitable reading.
@@ -20,7 +20,7 @@ pub(crate) async fn stable_reading(
     try_steady(b, opened).await?.map_err(NotPassed::from)
 }
 
-/// The same; a reading that failed is given on.
+/// As [`stable_reading`], but returns the error of a reading that failed.
 pub(crate) async fn try_steady(
     b: &CaseContext,
     opened: &OpenedDevice,

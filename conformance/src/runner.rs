@@ -264,7 +264,7 @@ fn ended(case: &Case, outcome: Outcome, why: String) -> CaseResult {
     }
 }
 
-/// Runs one case on a fresh bench, in the present runtime.
+/// Runs one case with a new case context, in the present runtime.
 async fn run_case(session: &Arc<Session>, case: &Case) -> Done {
     let mut result = ended(case, Outcome::Pass, String::new());
     let bench = match session.bench(Some(case.id)).await {
@@ -384,7 +384,7 @@ async fn run_case(session: &Arc<Session>, case: &Case) -> Done {
     }
 }
 
-/// Whether the device can be opened, at once or within some seconds: one that restarts comes back.
+/// Returns whether the device can be opened within 10 s, in which a device may restart.
 async fn answers(session: &Arc<Session>) -> bool {
     let Ok(bench) = session.bench(None).await else {
         return false;
@@ -570,13 +570,13 @@ pub(crate) async fn run(
 /// Checks that the device is the one of the earlier run. Without an earlier run, every device is.
 pub(crate) fn check_same_device(session: &Session, past: &PreviousRun) -> qkd_hal::Result<()> {
     let key = session.dut.key();
-    let torn = past.interrupted.get(&key);
+    let interrupted = past.interrupted.get(&key);
     let now = session
         .declared()
         .map(|d| d.identity.clone().map(DeviceFacts::from));
     let why = match (past.devices.get(&key), now) {
         (_, None) => return Ok(()),
-        (None, Some(_)) if torn.is_none() => return Ok(()),
+        (None, Some(_)) if interrupted.is_none() => return Ok(()),
         (None, Some(_)) => {
             "the journal does not hold the identity of the device that was changed".to_owned()
         }
@@ -599,7 +599,7 @@ pub(crate) fn check_same_device(session: &Session, past: &PreviousRun) -> qkd_ha
         },
     };
     let mut why = format!("{why}; nothing was restored, and nothing is done to this device");
-    for previous in torn.map_or(&[][..], |(_, all)| all) {
+    for previous in interrupted.map_or(&[][..], |(_, all)| all) {
         why.push_str(&format!(
             "\n  not restored; previous state: {}\n    {}",
             printable(&previous.to_string(), 400),

@@ -1,4 +1,4 @@
-//! A device under test, made ready: what it declares, and a fresh bench for each case.
+//! A prepared device under test: what it declares, and a new case context for each case.
 
 use crate::{
     case_context::{CaseContext, Target},
@@ -119,7 +119,7 @@ impl Session {
         })
     }
 
-    /// The end of the emulator that is under test, counted from 1.
+    /// Returns the number of the end of the emulator that is under test, from 1.
     pub(crate) fn end(&self) -> usize {
         self.dut.end.unwrap_or(1)
     }
@@ -210,7 +210,7 @@ impl Session {
         Ok(CaseContext::new(Arc::clone(self), target, uris, context))
     }
 
-    /// A fresh bench on a wire, with an emulator of its own.
+    /// Creates a case context on a wire, with an emulator of its own.
     pub(crate) async fn bench_with_another_emulator(
         self: &Arc<Self>,
     ) -> Result<CaseContext, String> {
@@ -225,7 +225,7 @@ impl Session {
         ))
     }
 
-    /// Opens it once, to learn what it declares.
+    /// Opens the device once, and keeps what it declares.
     pub(crate) async fn declare(self: &Arc<Self>) -> Result<(), String> {
         let bench = self.bench(None).await.map_err(|why| {
             let why = format!("{}: {why}", self.dut.name);

@@ -1,4 +1,4 @@
-//! Work in memory, side by side.
+//! Parallel execution of cases in memory.
 
 use std::sync::{
     Mutex, PoisonError,

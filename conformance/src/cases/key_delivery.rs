@@ -140,7 +140,7 @@ pub(super) const CASES: &[Case] = &[
         "QKD-23/side-by-side",
         "takes keys from eight sides at once",
         TAKE,
-        |b| Box::pin(side_by_side(b)),
+        |b| Box::pin(parallel_calls(b)),
     )
     .negative()
     .impact(Impact::Destructive),
@@ -581,7 +581,7 @@ async fn empty(b: &CaseContext) -> CaseOutcome {
     })
 }
 
-async fn side_by_side(b: &CaseContext) -> CaseOutcome {
+async fn parallel_calls(b: &CaseContext) -> CaseOutcome {
     let module = open(b).await?;
     let several = at_once(b, &*module, 3).await?;
     let (one, more) = (KeyRequest::new(1), KeyRequest::new(several));

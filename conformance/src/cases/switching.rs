@@ -111,7 +111,7 @@ pub(super) const CASES: &[Case] = &[
         "SWI-20/side-by-side",
         "applies two plans for the same ports at once",
         EMULATED,
-        |b| Box::pin(side_by_side(b)),
+        |b| Box::pin(parallel_plans(b)),
     )
     .negative()
     .impact(Impact::Disruptive),
@@ -706,7 +706,7 @@ async fn other_paths_stay(b: &CaseContext) -> CaseOutcome {
     .await
 }
 
-async fn side_by_side(b: &CaseContext) -> CaseOutcome {
+async fn parallel_plans(b: &CaseContext) -> CaseOutcome {
     let opened = b.open().await?;
     let switch: Arc<dyn OpticalSwitch> = opened.switch()?;
     let present = paths(b, &*switch).await?;

@@ -113,7 +113,7 @@ fn span(results: &Results) -> (f64, f64) {
     (from, from + results.seconds)
 }
 
-/// The time covered by spans, which may overlap: runs side by side take their time once.
+/// Returns the time that at least one span covers, in seconds: parallel runs count once.
 fn wall_time(mut spans: Vec<(f64, f64)>) -> f64 {
     spans.sort_by(|a, b| a.0.total_cmp(&b.0));
     let (mut total, mut end) = (0.0, f64::NEG_INFINITY);

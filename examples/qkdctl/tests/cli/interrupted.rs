@@ -234,7 +234,7 @@ fn begin(case: &Case, faults: &[&str]) -> (Desk, Running) {
     (desk, running)
 }
 
-/// Runs all cases side by side: most of their time passes in the emulators' delays.
+/// Runs all cases in parallel, because most of their time is delays of the emulators.
 fn for_each_case(is_wanted: impl Fn(&Case) -> bool, check: impl Fn(&Case) + Sync) {
     let failed: Vec<&str> = std::thread::scope(|scope| {
         let all: Vec<_> = CASES
