@@ -84,7 +84,7 @@ pub struct MatrixCell {
 /// and faults.
 ///
 /// # Errors
-/// A sentence if a file is invalid or an emulator cannot be opened.
+/// Error text, if a file is invalid or an emulator cannot be opened.
 pub async fn run(registry: &Registry, duts: Vec<Dut>) -> Result<Vec<MatrixCell>, String> {
     let mut work = Vec::new();
     for dut in duts {

@@ -453,7 +453,7 @@ impl Results {
     /// Reads a result file.
     ///
     /// # Errors
-    /// A sentence that says what is wrong: another schema, or no result file.
+    /// Error text that says what is wrong: another schema, or no result file.
     pub fn parse(text: &str) -> Result<Self, String> {
         #[derive(Deserialize)]
         struct Head {

@@ -37,7 +37,7 @@ pub struct RunOptions {
     pub only: Vec<String>,
     /// Ends the run after the present case.
     pub stop: Arc<AtomicBool>,
-    /// Where it is written down.
+    /// Journal in which the run is recorded.
     pub journal: Option<Journal>,
     /// Results of an earlier run that is resumed.
     pub past: PreviousRun,

@@ -57,7 +57,7 @@ impl Session {
     /// Starts its emulator, or reads its recording, if that is what it is.
     ///
     /// # Errors
-    /// A sentence that says what is wrong with the file.
+    /// Error text that says what is wrong with the file.
     pub(crate) async fn prepare(
         registry: &Registry,
         credentials: &Credentials,

@@ -18,7 +18,7 @@ use std::{
     time::Instant,
 };
 
-/// The most devices on which cases run at once.
+/// Maximum number of devices on which cases run at once.
 pub const MAX_DEVICES_AT_ONCE: usize = 8;
 
 /// The suite: the drivers that it knows, and the credentials that it may use.
@@ -64,7 +64,7 @@ impl Suite {
     /// that its file allows.
     ///
     /// # Errors
-    /// A sentence if the file is invalid, or does not allow this impact.
+    /// Error text, if the file is invalid, or does not allow this impact.
     pub async fn ready(
         &self,
         dut: Dut,

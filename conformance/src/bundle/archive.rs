@@ -59,7 +59,7 @@ pub(super) fn write(files: &[File<'_>], to: impl Write) -> Result<(), String> {
 /// Reads an archive and returns its files, whose contents are borrowed. Nothing is unpacked.
 ///
 /// # Errors
-/// A sentence with the problem: not an archive, too large, other entries than plain files, a name
+/// Error text with the problem: not an archive, too large, other entries than plain files, a name
 /// outside the archive or used twice, or an archive that differs from what `write` would produce.
 pub(super) fn read(bytes: &[u8]) -> Result<Vec<File<'_>>, String> {
     if bytes.len() > MAX_ARCHIVE_BYTES {

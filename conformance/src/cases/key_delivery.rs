@@ -244,7 +244,7 @@ async fn take_by_id(
     Ok(keys)
 }
 
-/// The module, if its keys may be taken: of a device, only where its file says so.
+/// Opens the module, if its keys may be taken: those of a real device only if its file allows it.
 async fn open(b: &CaseContext) -> Result<Arc<dyn QkdModule>, NotPassed> {
     if b.session.dut.target_kind() == TargetKind::Device && !b.session.dut.keys {
         return Err(NotPassed::Disabled(

@@ -228,7 +228,8 @@ impl Planned {
     }
 }
 
-/// A change that may be made here: where nothing is at stake, or where the file says so.
+/// Returns cross-connects that differ from the present ones only at ports that may be changed: on a
+/// real device, those that its file names.
 pub(crate) async fn change(
     b: &CaseContext,
     switch: &dyn OpticalSwitch,
@@ -236,7 +237,7 @@ pub(crate) async fn change(
 ) -> Result<CrossConnects, NotPassed> {
     let geometry = switch.switch_capabilities().geometry;
     let touchable = b.allowed_ports()?;
-    // A port that is shut or has failed carries no path, though none is there.
+    // A port that is shut or has failed cannot carry a path, even if it is free.
     let out_of_use: BTreeSet<Port> = match b.session.can(Op::Ports) {
         true => switch
             .ports(&[])

@@ -29,7 +29,7 @@ use zeroize::Zeroizing;
 /// Packets between two checks of the modules. The vendor's library checks before each of its reads.
 const PACKETS_PER_CHECK: usize = 64;
 
-/// The most bytes of one call, whatever the rate.
+/// Maximum number of bytes of one call, whatever the rate.
 const MAX_REQUEST_BYTES: usize = 1 << 24;
 
 const PARAMETERS: &[ParameterSpec] = &[ParameterSpec::read_only(

@@ -293,7 +293,8 @@ impl ProtectionBackend for ApsGroups {
         let operation = Operation::ProtectionCommand.name();
         let value = aps::command(command)
             .ok_or_else(|| Error::unsupported(operation, format!("the MIB has no `{command}`")))?;
-        // What the object shows after a command is not said: the state of the group is read back.
+        // The MIB does not specify the value of the object after a command, so the state of the
+        // group is read back.
         self.agent
             .with_deadline(until)
             .set(
