@@ -108,7 +108,7 @@ pub struct Case {
     pub title: &'static str,
     /// Whether it does something wrong, or lets something go wrong.
     pub negative: bool,
-    /// The worst that it does.
+    /// Highest impact of the case on the device.
     pub impact: Impact,
     /// Preconditions of the case.
     pub needs: &'static [Precondition],

@@ -84,7 +84,7 @@ pub struct Requirement {
     pub id: String,
     /// The requirement, as one "shall" sentence.
     pub sentence: String,
-    /// The worst that testing it does.
+    /// Highest impact of its cases on the device.
     pub impact: Impact,
     /// A clause of a standard, or a page of this project's contract.
     pub source: String,

@@ -246,7 +246,7 @@ pub struct RequirementResult {
     pub sentence: String,
     /// Where that is written.
     pub source: String,
-    /// The worst that testing it does to the device.
+    /// Highest impact of its cases on the device.
     pub impact: Impact,
     /// Worst outcome of its cases.
     pub outcome: Outcome,

@@ -172,7 +172,7 @@ impl Guard {
         received(&self.shared.first).await
     }
 
-    /// Returns the exit code of a change that ended with `code`. Called after its result is printed.
+    /// Returns the exit code of a change that ended with `code`, after its result was printed.
     pub(crate) fn exit_code(&self, code: u8) -> u8 {
         match self.signal() {
             Some(signal) => {

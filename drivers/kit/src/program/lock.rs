@@ -33,7 +33,7 @@ const MAX_ADDRESSES: usize = 16;
 const ATTEMPTS: u32 = 10;
 const RETRY_INTERVAL: Duration = Duration::from_millis(20);
 
-/// The longest that the resolution of a host name takes.
+/// Maximum time for the resolution of a host name.
 const RESOLVE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Access that a lock allows.
