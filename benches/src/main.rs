@@ -1,5 +1,5 @@
-//! Speed, side by side with the raw path or a peer in one run, on the same cores. Prints one table
-//! row for each figure; `docs/performance.md` holds a run.
+//! Speed, compared with the raw path or another library in the same run, on the same cores. Prints
+//! one table row for each figure; `docs/performance.md` holds a run.
 //!
 //! `taskset -c 0 qkd-bench …` pins everything, children included, to one core.
 
@@ -50,7 +50,7 @@ enum Which {
     SwitchCrowd,
 }
 
-/// Speed, side by side.
+/// Speed, compared with other code.
 #[derive(Debug, Parser)]
 struct Cli {
     /// Measurement to run.

@@ -95,7 +95,7 @@ pub(crate) fn ours(
     })
 }
 
-fn side_by_side(
+fn compare(
     what: &str,
     port: u16,
     reference: &Path,
@@ -156,7 +156,7 @@ pub(crate) fn client(scale: u32) {
             (64, "64 in flight over one link", "≥ 1"),
         ] {
             for (version, level) in [("v2c", "v2c"), ("v3", "v3 authPriv")] {
-                side_by_side(
+                compare(
                     &format!("SNMP GET by {name}, {how}, {level}, snmpd"),
                     agent.port,
                     &reference,

@@ -28,7 +28,8 @@ pub enum Waits {
     Nothing,
     /// The case waits for this number of deadlines.
     Deadlines(u32),
-    /// A deadline for each exchange of a call; side by side, if the device serves several handles.
+    /// The case waits for one deadline for each exchange of a call. These waits overlap if the
+    /// device serves several handles.
     EachExchange,
 }
 
@@ -44,7 +45,7 @@ pub struct Case {
     pub title: &'static str,
     /// Whether it does something wrong, or lets something go wrong.
     pub negative: bool,
-    /// The worst that it does.
+    /// Highest impact of the case on the device.
     pub impact: Impact,
     /// Preconditions of the case.
     pub needs: &'static [Precondition],

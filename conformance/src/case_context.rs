@@ -50,7 +50,7 @@ pub(crate) fn not_accepted(assumption: &Assumption) -> String {
     )
 }
 
-/// The bench of one case.
+/// Context of one case: the device, its peer, faults, and observations.
 pub struct CaseContext {
     pub(crate) session: Arc<Session>,
     target: Target,
@@ -89,7 +89,7 @@ impl CaseContext {
         }
     }
 
-    /// A bench of the same kind whose emulator, on its wire, is its own.
+    /// Creates a case context of the same kind, with an emulator of its own on a wire.
     pub(crate) async fn with_another_emulator(&self) -> Result<Self, String> {
         let access = self.session.access_to_another_emulator().await?;
         Ok(Self::new(&self.session, access))

@@ -84,7 +84,7 @@ impl Dut {
     /// Reads a file.
     ///
     /// # Errors
-    /// A sentence that names the file and what is wrong.
+    /// Error text with the path and the invalid field.
     pub fn read(path: &Path) -> Result<Self, String> {
         let text = std::fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()))?;
         let mut dut = Self::parse(&text).map_err(|e| format!("{}: {e}", path.display()))?;
@@ -104,17 +104,17 @@ impl Dut {
     /// Parses and checks the text of a file.
     ///
     /// # Errors
-    /// A sentence that says what is wrong, and what would be right.
+    /// Error text with the invalid field and the values that it accepts.
     pub fn parse(text: &str) -> Result<Self, String> {
         let dut: Self = toml::from_str(text).map_err(|e| e.to_string())?;
         dut.check()?;
         Ok(dut)
     }
 
-    /// Whether it makes sense.
+    /// Checks that the fields are valid and consistent.
     ///
     /// # Errors
-    /// A sentence that says what is wrong, and what would be right.
+    /// Error text with the invalid field and the values that it accepts.
     pub fn check(&self) -> Result<(), String> {
         if self.profile.is_empty() {
             return Err(format!(
@@ -195,10 +195,10 @@ impl Dut {
         Ok(())
     }
 
-    /// The profile.
+    /// Returns the conformance profile of the device.
     ///
     /// # Errors
-    /// A sentence that names those that exist.
+    /// Error text with the existing profiles.
     pub fn profile(&self) -> Result<&'static Profile, String> {
         profile::find(&self.profile)
     }
@@ -217,7 +217,7 @@ impl Dut {
             Ok(Some(time))
         } else {
             Err(format!(
-                "deadline = {text}: it takes a time from 1ms to 10m, such as 2s"
+                "deadline = {text}: expected a duration from 1ms to 10m, such as 2s"
             ))
         }
     }

@@ -9,25 +9,28 @@ use crate::{
 use qkd_hal::Operation as Op;
 use std::time::Duration;
 
-/// Readings of a case in addition to those that wait, rounded up.
+/// Upper estimate of the number of readings of a case, in addition to its waits.
 const READINGS: u32 = 2;
 
 /// From what a run takes where cases wait side by side, to what it takes where they cannot.
 #[derive(Debug, PartialEq, Eq)]
 struct Estimate {
+    /// Duration if waits of a case overlap, on up to [`MAX_LANES`] lanes.
     least: Duration,
+    /// Duration if the device serves one handle, so that waits are sequential.
     most: Duration,
 }
 
-/// Returns the estimated duration of the cases as text; `None` if they take no wall time.
+/// Returns the estimated duration of the cases as text; `None` if their time is virtual.
 pub(crate) fn estimate_text(session: &Session, cases: &[&Case]) -> Option<String> {
     let measured = session.declared()?.measured.as_ref()?;
     let estimate = estimate(cases, session, measured);
     let (least, most) = (duration_text(estimate.least), duration_text(estimate.most));
-    // Emulators are started side by side, as many as there are waits.
+    // For an emulator `least` holds, because one more emulator is started for each lane.
     Some(match session.dut.target_kind() {
         TargetKind::Device if least != most => format!(
-            "takes {least} to {most}: the less, the more connections the device serves at once"
+            "takes {least} to {most}, depending on the number of connections that the device \
+             serves in parallel"
         ),
         _ => format!("takes about {least}"),
     })
@@ -56,23 +59,23 @@ fn estimate(cases: &[&Case], session: &Session, measured: &Measured) -> Estimate
     estimate
 }
 
-/// Returns the time beyond a deadline that the operations of a case may take.
+/// Returns the time beyond the deadline that the slow operations of a case may take in total.
 fn slow_operations(case: &Case, session: &Session) -> Duration {
-    let beyond = |operation: Op| {
+    let excess = |operation: Op| {
         session
             .allowed(operation)
             .saturating_sub(session.deadline())
     };
     let operations = case.needs.iter().filter_map(|need| match need {
         Precondition::Op(operation @ (Op::Start | Op::Stop | Op::Calibrate | Op::Confirm)) => {
-            Some(beyond(*operation))
+            Some(excess(*operation))
         }
         _ => None,
     });
     operations.sum()
 }
 
-/// A time as it is said of an estimate: whole seconds, from two minutes on whole minutes.
+/// Returns a duration as text, rounded up: in seconds below 2 min, in minutes from 2 min on.
 fn duration_text(time: Duration) -> String {
     let seconds = time.as_secs_f64().ceil().max(1.0);
     if seconds < 120.0 {

@@ -1,8 +1,9 @@
 //! The fault matrix: every device × every operation × every fault of the link, at each exchange,
 //! and of the device; in memory, in virtual time.
 //!
-//! A cell holds if the call ended within its time, with the right result or with a typed error that
-//! does not deny a change (compared with the model), and if the next call succeeds after the fault.
+//! A cell has no violation if each call ended within its time, with the correct result or a typed
+//! error whose effect does not deny a change that the model has made, and if the next call after
+//! the fault succeeded.
 
 mod cell;
 mod table;
@@ -76,21 +77,21 @@ pub struct MatrixCell {
     pub endings: BTreeSet<String>,
     /// Number of trials: one for each exchange to which the fault applies.
     pub trials: usize,
-    /// Violations; empty if the cell holds.
+    /// Violations, one sentence each.
     pub wrong: Vec<String>,
 }
 
-/// Runs the matrix over emulators; returns the cells in the order of devices, operations and
-/// faults.
+/// Runs the matrix on emulators in memory. Returns the cells in the order of devices, operations
+/// and faults.
 ///
 /// # Errors
-/// A sentence if a file is invalid or an emulator cannot be opened.
+/// Error text, if a file is invalid or an emulator cannot be opened.
 pub async fn run(registry: &Registry, duts: Vec<Dut>) -> Result<Vec<MatrixCell>, String> {
     let mut work = Vec::new();
     for dut in duts {
         if dut.emulator.is_none() || dut.on_wire {
             return Err(format!(
-                "{}: the fault matrix is of emulators in memory",
+                "{}: the fault matrix runs on emulators in memory only",
                 dut.name
             ));
         }
@@ -102,7 +103,7 @@ pub async fn run(registry: &Registry, duts: Vec<Dut>) -> Result<Vec<MatrixCell>,
         let capabilities = session
             .declared()
             .map(|d| d.capabilities.clone())
-            .ok_or("it was not opened")?;
+            .ok_or("the device was not opened")?;
         for operation in Operation::ALL
             .iter()
             .copied()

@@ -1,8 +1,9 @@
-//! The journal of a run: a line for each thing that happened, so that an interrupted run can be
-//! resumed, and what it left changed is known.
+//! Journal of a run: one line for each event, so that an interrupted run can be resumed and its
+//! unrestored changes are known.
 //!
-//! Each line is a JSON object with an entry and a digest over all entries up to it. The first entry
-//! names the suite. A journal that was edited, or whose first lines are missing, is not resumed.
+//! Each line is a JSON object with an entry and a SHA-256 digest over all entries up to it. The
+//! first entry names the suite. A journal that was edited, or whose first lines are missing, is not
+//! resumed.
 
 mod chain;
 mod previous_run;
@@ -42,7 +43,7 @@ pub enum Snapshot {
         /// ID of the active path.
         active: String,
     },
-    /// A power monitor: its alarm levels in dBm, averaging time in seconds, wavelength in nm.
+    /// Settings of a power monitor; `None` for a setting that the monitor does not report.
     Monitor {
         /// Port of the monitor.
         port: u32,
@@ -55,7 +56,7 @@ pub enum Snapshot {
         /// Wavelength, in nanometres.
         wavelength: Option<f64>,
     },
-    /// An attenuator: its mode, and level and reference port if the mode has them.
+    /// An attenuator: its mode; level and reference port, `None` if the mode has none.
     Attenuation {
         /// Port of the attenuator.
         port: u32,
@@ -112,15 +113,15 @@ impl fmt::Display for Snapshot {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 enum Line {
-    /// A run of this suite, with these requirements, began.
+    /// A run began. Name and version of the suite, and digest of its requirements.
     Suite(String),
-    /// A device was opened. Written before its first case.
+    /// A device was opened. [`crate::Dut::key`]; identity and ports. Written before its first case.
     Device(String, KnownDevice),
-    /// A case of a device began.
+    /// A case began. [`crate::Dut::key`]; ID of the case.
     Begin(String, String),
-    /// State of an item before the last started case changed it.
+    /// The case that began last is about to change an item. [`crate::Dut::key`]; present state.
     Snapshot(String, Snapshot),
-    /// A case of a device ended.
+    /// A case ended. [`crate::Dut::key`]; result.
     End(String, Box<CaseResult>),
 }
 
@@ -138,7 +139,7 @@ impl Journal {
     /// Creates a journal, readable by its owner only.
     ///
     /// # Errors
-    /// If the file exists: resume that run, or use another folder.
+    /// If the file exists or cannot be written.
     pub fn begin(path: &Path, suite: &str) -> Result<Self, String> {
         let file = File::options()
             .write(true)
@@ -147,40 +148,40 @@ impl Journal {
             .open(path)
             .map_err(|e| match e.kind() {
                 std::io::ErrorKind::AlreadyExists => format!(
-                    "{} is of a run that did not end: go on with --resume, or remove it",
+                    "{} belongs to an interrupted run: continue it with --resume, or remove it",
                     path.display()
                 ),
                 _ => format!("{}: {e}", path.display()),
             })?;
-        let journal = Self::over(file, Chain::new());
+        let journal = Self::from_parts(file, Chain::new());
         journal.write(&Line::Suite(suite.to_owned()))?;
         Ok(journal)
     }
 
-    /// Continues a journal; returns it with the state of the earlier run. A last line that the end
-    /// of that run truncated is removed.
+    /// Continues a journal. Returns it with the state of the earlier run. A last line that the
+    /// interruption truncated is removed.
     ///
     /// # Errors
     /// If there is no journal, if it was edited or lacks its first line, or if another version of
     /// the suite wrote it. In the last case, the error lists the state in the journal, and how to
     /// restore it manually.
     pub fn resume(path: &Path, suite: &str) -> Result<(Self, PreviousRun), String> {
-        let named = |e: &dyn fmt::Display| format!("{}: {e}", path.display());
+        let with_path = |e: &dyn fmt::Display| format!("{}: {e}", path.display());
         let bytes = std::fs::read(path)
-            .map_err(|e| format!("{}; there is nothing to resume", named(&e)))?;
-        // Whatever ended the run may have cut the last line, also within a character.
-        let whole = bytes.iter().rposition(|b| *b == b'\n').map_or(0, |n| n + 1);
-        let text = std::str::from_utf8(&bytes[..whole]).map_err(|e| named(&e))?;
-        let (past, chain) = PreviousRun::read(text, suite).map_err(|e| named(&e))?;
+            .map_err(|e| format!("{}; there is nothing to resume", with_path(&e)))?;
+        // The interruption may have truncated the last line, even within a UTF-8 character.
+        let complete = bytes.iter().rposition(|b| *b == b'\n').map_or(0, |n| n + 1);
+        let text = std::str::from_utf8(&bytes[..complete]).map_err(|e| with_path(&e))?;
+        let (past, chain) = PreviousRun::read(text, suite).map_err(|e| with_path(&e))?;
         let file = File::options()
             .append(true)
             .open(path)
-            .and_then(|file| file.set_len(whole as u64).map(|()| file))
-            .map_err(|e| named(&e))?;
-        Ok((Self::over(file, chain), past))
+            .and_then(|file| file.set_len(complete as u64).map(|()| file))
+            .map_err(|e| with_path(&e))?;
+        Ok((Self::from_parts(file, chain), past))
     }
 
-    fn over(file: File, chain: Chain) -> Self {
+    fn from_parts(file: File, chain: Chain) -> Self {
         Self(Arc::new(Mutex::new(Writer { file, chain })))
     }
 
@@ -199,7 +200,8 @@ impl Journal {
         written.map_err(|e| format!("the journal could not be written: {e}"))
     }
 
-    /// Writes a line. A failure is only logged, because it only makes a resumed run repeat a case.
+    /// Writes a line. A failure is only logged, because its only effect is that a resumed run
+    /// repeats the case.
     fn write_or_log(&self, line: &Line) {
         if let Err(error) = self.write(line) {
             tracing::error!(error);

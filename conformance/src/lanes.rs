@@ -22,7 +22,7 @@ pub(crate) fn causes_timeout(fault: LinkFault) -> bool {
     )
 }
 
-/// The bench of a case, and contexts of the same kind whose emulators are their own.
+/// The context of a case, and further contexts of the same kind, each with an emulator of its own.
 pub(crate) struct Contexts<'a> {
     own: &'a CaseContext,
     others: Vec<CaseContext>,

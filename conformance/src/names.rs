@@ -5,13 +5,13 @@ use qkd_driver_kit::OpenedDevice;
 use qkd_hal::{Operation, Support, text::printable};
 use std::fmt::Display;
 
-/// The most names that an error lists.
+/// Maximum number of names that an error lists.
 const MAX_LISTED: usize = 24;
 
 /// Checks that the device has the ports, parameters, channel and group that the file names.
 ///
 /// # Errors
-/// A sentence that says what the device has not, and what it has.
+/// Error text with the name that the device lacks, and the names that it has.
 pub(crate) async fn check(dut: &Dut, opened: &OpenedDevice) -> Result<(), String> {
     // A recording answers what was asked when it was made, and nothing is changed on it.
     if dut.target_kind() == TargetKind::Recording {

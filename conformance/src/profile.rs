@@ -32,10 +32,11 @@ impl Profile {
             })
         })
     }
-    /// Checks that a device with these kinds of handle can be held against it. `name`: its own.
+    /// Checks that the profile applies to a device with these kinds of handle. `name`: name of the
+    /// profile.
     ///
     /// # Errors
-    /// A sentence that names profiles which fit.
+    /// Error text with the profiles that apply.
     pub fn check_kind(&self, name: &str, kinds: &[DeviceKind]) -> Result<(), String> {
         if kinds.contains(&self.kind) {
             return Ok(());
@@ -76,10 +77,10 @@ pub fn all() -> &'static BTreeMap<String, Profile> {
     &ALL
 }
 
-/// The profile of this name.
+/// Returns the profile with this name.
 ///
 /// # Errors
-/// A sentence that names those that exist.
+/// Error text with the existing profiles.
 pub fn find(name: &str) -> Result<&'static Profile, String> {
     all().get(name).ok_or_else(|| {
         let names: Vec<_> = all().keys().map(String::as_str).collect();

@@ -5,7 +5,7 @@
 /// significance at which a good source fails once in ten million times.
 ///
 /// # Errors
-/// A sentence with the deviation from random bits.
+/// Error text with the deviation from random bits.
 pub(crate) fn check_randomness(bits: &[bool]) -> Result<(), String> {
     // A normal deviate is beyond it with a probability of 1e-7.
     const LIMIT: f64 = 5.33;

@@ -12,7 +12,7 @@ use qkd_hal::{
 use std::{borrow::Cow, time::Duration};
 use tokio::time::Instant;
 
-/// Makes one reading over the link, as a text that stays the same while the device is not changed.
+/// Reads the device once. Returns a text that stays the same while the device is not changed.
 ///
 /// # Errors
 /// `NotApplicable` for a device without a suitable reading.
@@ -23,7 +23,7 @@ pub(crate) async fn stable_reading(
     try_steady(b, opened).await?.map_err(NotPassed::from)
 }
 
-/// The same; a reading that failed is given on.
+/// As [`stable_reading`], but returns the error of a reading that failed.
 pub(crate) async fn try_steady(
     b: &CaseContext,
     opened: &OpenedDevice,

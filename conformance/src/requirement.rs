@@ -13,7 +13,7 @@ pub enum Impact {
     /// It reads, or is refused before anything is sent.
     #[default]
     Observe,
-    /// It changes what carries no traffic, and puts it back.
+    /// It changes what carries no traffic, and restores it.
     Reversible,
     /// It may interrupt traffic or key generation for a moment, and restores what it changed.
     Disruptive,
@@ -45,12 +45,12 @@ impl Impact {
     pub fn meaning(self) -> &'static str {
         match self {
             Self::Observe => "reads only",
-            Self::Reversible => "changes what carries no traffic, and puts it back",
+            Self::Reversible => "changes what carries no traffic, and restores it",
             Self::Disruptive => {
-                "may interrupt traffic or key generation for a moment, and puts back what it \
+                "may interrupt traffic or key generation for a moment, and restores what it \
                  changed"
             }
-            Self::Destructive => "spends or destroys what cannot be put back, such as keys",
+            Self::Destructive => "spends or destroys what cannot be restored, such as keys",
         }
     }
 }
@@ -84,7 +84,7 @@ pub struct Requirement {
     pub id: String,
     /// The requirement, as one "shall" sentence.
     pub sentence: String,
-    /// The worst that testing it does.
+    /// Highest impact of its cases on the device.
     pub impact: Impact,
     /// A clause of a standard, or a page of this project's contract.
     pub source: String,

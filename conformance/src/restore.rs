@@ -1,4 +1,4 @@
-//! Putting back what a case changed.
+//! Restores what a case changed.
 
 use crate::{
     case_context::{CaseContext, not_accepted},
@@ -61,11 +61,11 @@ pub(crate) async fn identity(switch: &dyn OpticalSwitch) -> Result<qkd_hal::Iden
     }
 }
 
-/// Whether the file of the device allows to put this back. Connections are confined port by port:
-/// see [`within`].
+/// Checks that the file of the device names this item, so that it may be restored. Cross-connects
+/// are checked port by port in [`within`].
 ///
 /// # Errors
-/// `InvalidInput`, which names what the file does not.
+/// `InvalidInput`, with the item that the file does not name.
 fn check_confined(dut: &Dut, previous: &Snapshot) -> Result<()> {
     if dut.target_kind() != TargetKind::Device {
         return Ok(());
@@ -88,8 +88,8 @@ fn check_confined(dut: &Dut, previous: &Snapshot) -> Result<()> {
         return Ok(());
     }
     Err(Error::invalid(format!(
-        "the file of the device does not name {what}, so that it is not touched; name it, or \
-         restore it by hand: {}",
+        "the file of the device does not name {what}, so it was not restored; name it, or \
+         restore it manually: {}",
         printable(&previous.by_hand(), 400)
     )))
 }
@@ -273,7 +273,7 @@ fn within(
         ));
     }
     let may = |port: Port| port == Port::COMMON || ports.contains(&port.0);
-    // A case makes or takes away no path of which one port is not named.
+    // A case makes or removes only paths of which both ports are named.
     let named = |path: &CrossConnect| may(path.ingress) && may(path.egress);
     present
         .iter()
@@ -282,7 +282,7 @@ fn within(
         .collect()
 }
 
-/// The operations that put this back.
+/// Returns the operations that restore this item.
 fn restoring(previous: &Snapshot) -> &'static [Operation] {
     match previous {
         Snapshot::Connections(_) => &[Operation::Apply],
@@ -307,7 +307,8 @@ pub(crate) async fn with_restore<T>(
     previous: Snapshot,
     change: impl Future<Output = std::result::Result<T, NotPassed>>,
 ) -> std::result::Result<T, NotPassed> {
-    // An item that could not be restored is not changed.
+    // An item is not changed if the operation that restores it rests on an assumption that the
+    // user has not accepted.
     let descriptor = opened.device().descriptor().clone();
     let blocked = restoring(&previous)
         .iter()
@@ -319,10 +320,10 @@ pub(crate) async fn with_restore<T>(
     bench.record_and_restore(&previous)?;
     let verdict = change.await;
     bench.script().clear();
-    // Nor does a fault of the emulated device outlast its case.
+    // A fault of the emulated device ends with its case.
     let _ = bench.fault("clear");
     let mut last = None;
-    // The first try may meet what the case left on the wire.
+    // Twice, because late replies of the case may make the first attempt fail.
     for _ in 0..2 {
         match restore(&bench.session.dut, opened, &previous).await {
             Ok(()) => {
@@ -334,12 +335,13 @@ pub(crate) async fn with_restore<T>(
     }
     verdict?;
     Err(NotPassed::Broken(format!(
-        "it could not be put back over the handle that changed it: {}",
+        "it could not be restored with the handle that changed it: {}",
         last.map_or_else(String::new, |e| e.to_string())
     )))
 }
 
-/// Puts back, over a new handle, what a case has left changed. What cannot be, with the reason.
+/// Restores, with a new handle, what a case has left changed. Returns each item that could not be
+/// restored, with the reason.
 pub(crate) async fn restore_remaining(bench: &CaseContext) -> Vec<(Snapshot, String)> {
     let mut left = Vec::new();
     for previous in bench.unrestored() {
@@ -357,25 +359,26 @@ pub(crate) async fn restore_remaining(bench: &CaseContext) -> Vec<(Snapshot, Str
     left
 }
 
-/// After an interruption: restores what the journal says, as far as that is possible, and reports
-/// it. Returns whether all was restored that can be.
+/// Restores, after an interruption, the items that the journal lists, and reports each. Returns
+/// `false` if an item that can be restored was not.
 pub(crate) async fn restore_all(
     session: &Arc<Session>,
     known: &KnownDevice,
     all: &[Snapshot],
     watcher: &dyn RunObserver,
 ) -> bool {
-    // Confined to what both files name: today's permits it, and that of then says what was changed.
+    // Only ports that the file named in the earlier run and names now: the earlier file limits what
+    // that run can have changed, and the present file limits what may be changed now.
     let both = |port: &u32| known.ports.contains(port);
     let dut = Dut {
         ports: session.dut.ports.iter().copied().filter(both).collect(),
         ..session.dut.clone()
     };
-    let mut whole = true;
+    let mut all_restored = true;
     for previous in all {
         if let Snapshot::Other(what) = previous {
             watcher.warn(&format!(
-                "  before it: {}; that is not put back",
+                "  previous state: {}; it cannot be restored",
                 printable(what, 400)
             ));
             continue;
@@ -392,19 +395,20 @@ pub(crate) async fn restore_all(
         };
         match result.await {
             Ok(()) => watcher.log(&format!(
-                "  put back: {}",
+                "  restored: {}",
                 printable(&previous.to_string(), 400)
             )),
             Err(why) => {
-                whole = false;
+                all_restored = false;
                 warn_not_restored(std::slice::from_ref(previous), &why, watcher);
             }
         }
     }
-    whole
+    all_restored
 }
 
-/// Checks that no path is left changed of which the file named the ports then and does not now.
+/// Checks that no path is left changed between ports that the file named in the earlier run and
+/// does not name now.
 async fn check_none_left(
     dut: &Dut,
     known: &KnownDevice,
@@ -424,7 +428,7 @@ async fn check_none_left(
     }
     Err(Error::invalid(format!(
         "the file of the device names fewer ports than when the run began: connections are \
-         {present}, and were {wanted}; name the ports again, or restore them by hand"
+         {present}, and were {wanted}; name the ports again, or restore them manually"
     )))
 }
 
@@ -435,7 +439,7 @@ pub(crate) fn warn_not_restored(all: &[Snapshot], why: &str, watcher: &dyn RunOb
     }
 }
 
-/// The words for what is not as it was found.
+/// Returns the text of the warning about an item that was not restored.
 pub(crate) fn not_restored_text(previous: &Snapshot, why: &str) -> String {
     let previous = previous.to_string();
     format!(
@@ -490,7 +494,7 @@ mod tests {
             let error = check_confined(&dut, &other).unwrap_err().to_string();
             assert!(error.contains("does not name"), "{error}");
         }
-        // Without a name, nothing is touched; of an emulator, all may be.
+        // If the file names no group, none is restored; an emulator has no such limit.
         let nameless = Dut {
             group: None,
             ..dut.clone()
@@ -510,7 +514,7 @@ mod tests {
         // The case added 1-17; another controller removed 5-21 and added 6-22.
         let now = within(&[1, 17], &paths("1-17, 6-22"), &paths("5-21")).unwrap();
         assert_eq!(now, paths("6-22"));
-        // A path of which one port is not named is not touched, neither made nor taken away.
+        // A path of which one port is not named is neither made nor removed.
         let now = within(&[1, 17], &paths("1-19, 6-22"), &paths("1-18, 5-21")).unwrap();
         assert_eq!(now, paths("1-19, 6-22"));
         let now = within(&[3, 5], &paths("common-3"), &paths("common-5")).unwrap();

@@ -246,7 +246,7 @@ pub struct RequirementResult {
     pub sentence: String,
     /// Where that is written.
     pub source: String,
-    /// The worst that testing it does to the device.
+    /// Highest impact of its cases on the device.
     pub impact: Impact,
     /// Worst outcome of its cases.
     pub outcome: Outcome,
@@ -453,7 +453,7 @@ impl Results {
     /// Reads a result file.
     ///
     /// # Errors
-    /// A sentence that says what is wrong: another schema, or no result file.
+    /// Error text that says what is wrong: another schema, or no result file.
     pub fn parse(text: &str) -> Result<Self, String> {
         #[derive(Deserialize)]
         struct Head {

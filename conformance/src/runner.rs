@@ -39,9 +39,9 @@ const CASE_TIMEOUT: Duration = Duration::from_secs(120);
 pub struct RunOptions {
     /// Only requirements or cases whose ID begins with one of these; all if empty.
     pub only: Vec<String>,
-    /// Ends the run after the case that runs.
+    /// Ends the run after the present case.
     pub stop: Arc<AtomicBool>,
-    /// Where it is written down.
+    /// Journal in which the run is recorded.
     pub journal: Option<Journal>,
     /// Results of an earlier run that is resumed.
     pub past: PreviousRun,
@@ -230,7 +230,7 @@ fn ended(case: &Case, outcome: Outcome, why: String) -> CaseResult {
     }
 }
 
-/// Runs one case on a fresh bench, in the present runtime.
+/// Runs one case with a new case context, in the present runtime.
 async fn run_case(session: &Arc<Session>, case: &Case) -> Done {
     let mut result = ended(case, Outcome::Pass, String::new());
     let bench = match CaseContext::of(session, Some(case.id)).await {
@@ -307,7 +307,7 @@ async fn run_case(session: &Arc<Session>, case: &Case) -> Done {
             Impact::Reversible | Impact::Disruptive
                 if before.as_deref().map(lasting) != after.as_deref().map(lasting) =>
             {
-                Some("what it changed was not put back".to_owned())
+                Some("what it changed was not restored".to_owned())
             }
             _ => None,
         };
@@ -350,7 +350,7 @@ async fn run_case(session: &Arc<Session>, case: &Case) -> Done {
     }
 }
 
-/// Whether the device can be opened, at once or within some seconds: one that restarts comes back.
+/// Returns whether the device can be opened within 10 s, in which a device may restart.
 async fn answers(session: &Arc<Session>) -> bool {
     let Ok(bench) = CaseContext::of(session, None).await else {
         return false;
@@ -536,13 +536,13 @@ pub(crate) async fn run(
 /// Checks that the device is the one of the earlier run. Without an earlier run, every device is.
 pub(crate) fn check_same_device(session: &Session, past: &PreviousRun) -> qkd_hal::Result<()> {
     let key = session.dut.key();
-    let torn = past.interrupted.get(&key);
+    let interrupted = past.interrupted.get(&key);
     let now = session
         .declared()
         .map(|d| d.identity.clone().map(DeviceFacts::from));
     let why = match (past.devices.get(&key), now) {
         (_, None) => return Ok(()),
-        (None, Some(_)) if torn.is_none() => return Ok(()),
+        (None, Some(_)) if interrupted.is_none() => return Ok(()),
         (None, Some(_)) => {
             "the journal does not hold the identity of the device that was changed".to_owned()
         }
@@ -565,9 +565,9 @@ pub(crate) fn check_same_device(session: &Session, past: &PreviousRun) -> qkd_ha
         },
     };
     let mut why = format!("{why}; nothing was restored, and nothing is done to this device");
-    for previous in torn.map_or(&[][..], |(_, all)| all) {
+    for previous in interrupted.map_or(&[][..], |(_, all)| all) {
         why.push_str(&format!(
-            "\n  left changed there; before it: {}\n    {}",
+            "\n  not restored; previous state: {}\n    {}",
             printable(&previous.to_string(), 400),
             printable(&previous.by_hand(), 400)
         ));
@@ -575,8 +575,8 @@ pub(crate) fn check_same_device(session: &Session, past: &PreviousRun) -> qkd_ha
     Err(Error::new(ErrorKind::IdentityChanged, why).with_device(session.dut.name.as_str()))
 }
 
-/// Restores what an earlier run, ended in the middle of a case, has changed, and writes down which
-/// device this is. If that fails, nothing more is done to the device.
+/// Restores what the case changed during which an earlier run was interrupted, and records the
+/// identity of the device in the journal. If that fails, nothing more is done to the device.
 async fn wait_for_earlier(
     session: &Arc<Session>,
     request: &RunOptions,
@@ -591,7 +591,7 @@ async fn wait_for_earlier(
     let known = request.past.devices.get(&key);
     if let Some((case, previous)) = request.past.interrupted.get(&key) {
         watcher.log(&format!(
-            "{}: the earlier run was ended in the middle of {}",
+            "{}: the earlier run was interrupted during {}",
             session.dut.name,
             printable(case, 100)
         ));
@@ -643,7 +643,8 @@ async fn one(
         journal.begin_case(&session.dut.key(), case.id);
     }
     let done = run_case(session, case).await;
-    // One that left something changed has not ended for the journal: to resume puts it back.
+    // A case that left something changed has no end in the journal, so that `--resume` restores
+    // it.
     if let Some(journal) =
         journal.filter(|_| !done.left_changed || session.dut.target_kind() != TargetKind::Device)
     {

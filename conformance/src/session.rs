@@ -1,4 +1,4 @@
-//! A device under test, made ready: what it declares, and how each case reaches it.
+//! A prepared device under test: what it declares, and how each case reaches it.
 
 use crate::{
     dut::Dut,
@@ -94,7 +94,7 @@ impl Session {
     /// Starts its emulator, or reads its recording, if that is what it is.
     ///
     /// # Errors
-    /// A sentence that says what is wrong with the file.
+    /// Error text that says what is wrong with the file.
     pub(crate) async fn prepare(
         registry: &Registry,
         credentials: &Credentials,
@@ -156,7 +156,7 @@ impl Session {
         })
     }
 
-    /// The end of the emulator that is under test, counted from 1.
+    /// Returns the number of the end of the emulator that is under test, from 1.
     pub(crate) fn end(&self) -> usize {
         self.dut.end.unwrap_or(1)
     }

@@ -18,7 +18,7 @@ use std::{
     time::Instant,
 };
 
-/// The most devices on which cases run at once.
+/// Maximum number of devices on which cases run at once.
 pub const MAX_DEVICES_AT_ONCE: usize = 8;
 
 /// The suite: the drivers that it knows, and the credentials that it may use.
@@ -52,7 +52,7 @@ impl Suite {
     /// that its file allows.
     ///
     /// # Errors
-    /// A sentence if the file is invalid, or does not allow this impact.
+    /// Error text, if the file is invalid, or does not allow this impact.
     pub async fn ready(
         &self,
         dut: Dut,
@@ -77,9 +77,9 @@ impl Suite {
         )))
     }
 
-    /// Runs all. Devices that are reached over a wire run side by side, at most
-    /// [`MAX_DEVICES_AT_ONCE`]; files of the same device run one after the other. Must be called
-    /// within a runtime of several threads.
+    /// Runs the suite on all devices. Devices on a wire run in parallel, at most
+    /// [`MAX_DEVICES_AT_ONCE`] of them. Files of the same device run one after the other. Must be
+    /// called within a multi-threaded runtime.
     pub async fn run(
         &self,
         all: &[PreparedDevice],
@@ -96,7 +96,7 @@ impl Suite {
             }
             runs
         };
-        // What runs in memory takes all threads, and blocks the one from which it is begun.
+        // Runs in memory use all threads and block the calling one, so they follow the others.
         let (in_memory, on_wire): (Vec<_>, Vec<_>) =
             (0..all.len()).partition(|n| !all[*n].0.dut.target_kind().has_wall_time());
         let mut runs: Vec<(usize, Run)> = stream::iter(groups(all, &on_wire))
@@ -117,8 +117,8 @@ impl Suite {
     }
 }
 
-/// Sorts devices into groups that can run side by side: files of one device, by address or by
-/// serial number, are in one group.
+/// Divides devices into groups that can run in parallel. Files with the same address or serial
+/// number belong to one device and are in one group.
 fn groups(all: &[PreparedDevice], chosen: &[usize]) -> Vec<Vec<usize>> {
     let mut groups: Vec<(BTreeSet<String>, Vec<usize>)> = Vec::new();
     for n in chosen {

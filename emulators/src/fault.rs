@@ -228,7 +228,7 @@ pub trait ApplyDeviceFault: Send + Sync {
     /// Applies the fault, or says why it cannot.
     ///
     /// # Errors
-    /// A sentence for the person who asked.
+    /// Error text for the user.
     fn apply(&self, fault: &DeviceFault) -> Result<(), String>;
 }
 

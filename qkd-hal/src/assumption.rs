@@ -84,7 +84,7 @@ impl AssumptionDeclaration {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "certainty", content = "value")]
 pub enum Certainty<T> {
-    /// A vendor's document, or working code, says so.
+    /// Stated by a vendor's document or by working code.
     Confirmed(T),
     /// Reasoned from such, and said by none.
     Inferred(T),

@@ -188,7 +188,7 @@ pub struct EncryptorCapabilities {
     pub key_sizes: KeySizes,
     /// Whether both ends must activate; otherwise one end does it for both.
     pub activate_both: bool,
-    /// Whether rolling drops no traffic, given that the other end says so too.
+    /// Whether rolling drops no traffic, if it is `true` at the other end too.
     pub hitless: bool,
     /// The declared gap of a roll that is not hitless, where known.
     #[serde(rename = "outage_ns", with = "crate::serial::optional_nanoseconds")]

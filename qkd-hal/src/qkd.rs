@@ -164,9 +164,9 @@ pub struct KeyStore {
     /// Largest key size (`max_key_size`).
     #[serde(rename = "max_key_size_bits")]
     pub max_key_size: Option<Bits>,
-    /// The most keys of one request (`max_key_per_request`).
+    /// Maximum number of keys of one request (`max_key_per_request`).
     pub max_per_request: Option<u64>,
-    /// The most additional receivers (`max_SAE_ID_count`).
+    /// Maximum number of additional receivers (`max_SAE_ID_count`).
     pub max_additional_receivers: Option<u64>,
 }
 

@@ -26,7 +26,7 @@ use zeroize::Zeroizing;
 #[derive(Debug, Clone, PartialEq, Default, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct RandomCapabilities {
-    /// The most bytes of one call.
+    /// Maximum number of bytes of one call.
     #[serde(rename = "max_request_bytes")]
     pub max_request: usize,
     /// The nominal rate, where the device states it.
@@ -61,9 +61,9 @@ pub trait RandomSource: Device {
     /// Returns the properties of this source, without I/O.
     fn random_capabilities(&self) -> &RandomCapabilities;
 
-    /// Exactly `length` fresh random bytes.
+    /// Returns exactly `length` new random bytes.
     ///
-    /// 1. Checks that the device says it works, where it can say so.
+    /// 1. Checks that the device reports that it works, if it can report that.
     /// 2. Reads; bytes beyond `length` are zeroized.
     ///
     /// # Errors

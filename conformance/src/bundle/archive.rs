@@ -1,4 +1,5 @@
-//! The archive of a bundle: plain files in plain tar, and one way only to write the same content.
+//! The archive of a bundle: a tar archive (ustar) of regular files. The same content has exactly
+//! one encoding.
 
 use qkd_hal::text::{MAX_TEXT, printable};
 use std::{
@@ -8,10 +9,10 @@ use std::{
 };
 use tar::{Archive, Builder, EntryType, Header};
 
-/// The largest bundle that is read, in bytes.
+/// Maximum size of a bundle, in bytes.
 pub const MAX_ARCHIVE_BYTES: usize = 256 << 20;
-/// The most files that are read.
-const MOST_FILES: usize = 20_000;
+/// Maximum number of files in a bundle.
+const MAX_FILES: usize = 20_000;
 
 /// A file of a bundle.
 #[derive(Debug, Clone)]
@@ -31,7 +32,7 @@ impl<'a> File<'a> {
 
 /// Writes files as a tar archive.
 pub(super) fn write(files: &[File<'_>], to: impl Write) -> Result<(), String> {
-    let wrong = |e: io::Error| format!("the archive could not be written: {e}");
+    let write_error = |e: io::Error| format!("the archive could not be written: {e}");
     let mut builder = Builder::new(to);
     for file in files {
         let mut header = Header::new_ustar();
@@ -45,18 +46,20 @@ pub(super) fn write(files: &[File<'_>], to: impl Write) -> Result<(), String> {
         header.set_gid(0);
         header.set_mtime(0);
         header.set_cksum();
-        builder.append(&header, &*file.content).map_err(wrong)?;
+        builder
+            .append(&header, &*file.content)
+            .map_err(write_error)?;
     }
     builder
         .into_inner()
         .and_then(|mut to| to.flush())
-        .map_err(wrong)
+        .map_err(write_error)
 }
 
 /// Reads an archive and returns its files, whose contents are borrowed. Nothing is unpacked.
 ///
 /// # Errors
-/// A sentence with the problem: not an archive, too large, other entries than plain files, a name
+/// Error text with the problem: not an archive, too large, other entries than plain files, a name
 /// outside the archive or used twice, or an archive that differs from what `write` would produce.
 pub(super) fn read(bytes: &[u8]) -> Result<Vec<File<'_>>, String> {
     if bytes.len() > MAX_ARCHIVE_BYTES {
@@ -68,7 +71,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Vec<File<'_>>, String> {
     let damaged = |e: io::Error| format!("not a bundle, or truncated: {e}");
     let (mut files, mut names) = (Vec::new(), BTreeSet::new());
     let mut archive = Archive::new(Cursor::new(bytes));
-    // Raw: extensions such as long names are entries of their own then, and refused.
+    // Raw, so that tar extensions, such as long names, appear as entries and are refused.
     for entry in archive.entries().map_err(damaged)?.raw(true) {
         let entry = entry.map_err(damaged)?;
         let path = String::from_utf8(entry.path_bytes().into_owned())
@@ -87,10 +90,10 @@ pub(super) fn read(bytes: &[u8]) -> Result<Vec<File<'_>>, String> {
             ));
         }
         if !names.insert(path.clone()) {
-            return Err(format!("`{shown}` is in it twice"));
+            return Err(format!("`{shown}` occurs twice in the bundle"));
         }
-        if names.len() > MOST_FILES {
-            return Err(format!("it has more than {MOST_FILES} files"));
+        if names.len() > MAX_FILES {
+            return Err(format!("it has more than {MAX_FILES} files"));
         }
         let content = usize::try_from(entry.raw_file_position())
             .ok()
@@ -98,41 +101,43 @@ pub(super) fn read(bytes: &[u8]) -> Result<Vec<File<'_>>, String> {
         let content = content.and_then(|(at, size)| bytes.get(at..at.checked_add(size)?));
         files.push(File::new(
             path.clone(),
-            content.ok_or_else(|| format!("it was cut short within `{shown}`"))?,
+            content.ok_or_else(|| format!("it is truncated within `{shown}`"))?,
         ));
     }
     if files.is_empty() {
         return Err("not a bundle: it contains no file".to_owned());
     }
-    let mut same = Same {
+    let mut comparison = Comparison {
         rest: bytes,
-        so_far: true,
+        is_equal: true,
     };
-    write(&files, &mut same)?;
-    if !same.so_far || !same.rest.is_empty() {
+    write(&files, &mut comparison)?;
+    if !comparison.is_equal || !comparison.rest.is_empty() {
         return Err(
-            "it was packed anew, or has bytes that belong to no file: a bundle is kept as it was \
-             made"
+            "it was repacked, or has bytes that belong to no file; a bundle is valid only with the \
+             bytes that `bundle` wrote"
                 .to_owned(),
         );
     }
     Ok(files)
 }
 
-/// Compares what is written with what is expected.
-struct Same<'a> {
+/// Compares written bytes with the expected ones.
+struct Comparison<'a> {
+    /// Expected bytes that were not written yet.
     rest: &'a [u8],
-    so_far: bool,
+    /// Whether all written bytes were as expected.
+    is_equal: bool,
 }
 
-impl Write for Same<'_> {
+impl Write for Comparison<'_> {
     fn write(&mut self, written: &[u8]) -> io::Result<usize> {
         match self.rest.split_at_checked(written.len()) {
             Some((here, rest)) => {
-                self.so_far &= here == written;
+                self.is_equal &= here == written;
                 self.rest = rest;
             }
-            None => self.so_far = false,
+            None => self.is_equal = false,
         }
         Ok(written.len())
     }

@@ -14,29 +14,29 @@ use sha2::{Digest, Sha256};
 use std::{fs::File, io::Read, path::Path};
 use zeroize::{Zeroize, Zeroizing};
 
-/// The largest key file that is read, in bytes: one has about 120.
+/// Maximum number of bytes that are read of a key file. An Ed25519 key in PEM has about 120.
 const MAX_KEY_FILE_BYTES: u64 = 16_384;
 
-/// A new key, from the operating system's source of randomness.
+/// Generates a key with the random number generator of the operating system.
 ///
 /// # Errors
-/// If that source gives nothing.
+/// If the random number generator fails.
 pub fn generate() -> Result<SigningKey, String> {
     let mut seed = [0; 32];
     SysRng
         .try_fill_bytes(&mut seed)
-        .map_err(|e| format!("the operating system gives no randomness: {e}"))?;
+        .map_err(|e| format!("the random number generator of the operating system failed: {e}"))?;
     let key = SigningKey::from_bytes(&seed);
     seed.zeroize();
     Ok(key)
 }
 
-/// Writes a private key for its owner alone (mode 600); never over another file.
+/// Writes a private key to a new file that only its owner can read (mode 600).
 ///
 /// # Errors
-/// A sentence that names the file.
+/// Error text with the path, if the file exists or cannot be written.
 pub fn save_private(key: &SigningKey, path: &Path) -> Result<(), String> {
-    // Without the public key: OpenSSL reads only that form.
+    // Without the public key, because OpenSSL reads only that form.
     let mut bytes = KeypairBytes {
         secret_key: key.to_bytes(),
         public_key: None,
@@ -48,20 +48,19 @@ pub fn save_private(key: &SigningKey, path: &Path) -> Result<(), String> {
     save(path, 0o600, pem?.as_bytes())
 }
 
-/// Writes a public key; never over another file.
+/// Writes a public key to a new file (mode 644).
 ///
 /// # Errors
-/// A sentence that names the file.
+/// Error text with the path, if the file exists or cannot be written.
 pub fn save_public(key: &VerifyingKey, path: &Path) -> Result<(), String> {
     save(path, 0o644, public_pem(key)?.as_bytes())
 }
 
 fn save(path: &Path, mode: u32, content: &[u8]) -> Result<(), String> {
     files::write_new(path, mode, content).map_err(|e| match e.kind() {
-        std::io::ErrorKind::AlreadyExists => format!(
-            "{} is there already, and is not overwritten",
-            path.display()
-        ),
+        std::io::ErrorKind::AlreadyExists => {
+            format!("{} exists, and is not overwritten", path.display())
+        }
         _ => format!("{}: {e}", path.display()),
     })
 }
@@ -69,13 +68,13 @@ fn save(path: &Path, mode: u32, content: &[u8]) -> Result<(), String> {
 /// Reads a private key.
 ///
 /// # Errors
-/// A sentence that names the file: it does not exist, others can read it, or it holds no such key.
-/// No part of its content is repeated.
+/// Error text with the path, if the file cannot be read, other users can read it, or it does not
+/// contain an Ed25519 private key. The text contains no part of the file.
 pub fn read_private(path: &Path) -> Result<SigningKey, String> {
     let text = read(path, true)?;
     SigningKey::from_pkcs8_pem(&text).map_err(|_| {
         format!(
-            "{} holds no Ed25519 private key (PKCS#8, PEM, without a password)",
+            "{} does not contain an Ed25519 private key (PKCS#8, PEM, without a password)",
             path.display()
         )
     })
@@ -84,18 +83,23 @@ pub fn read_private(path: &Path) -> Result<SigningKey, String> {
 /// Reads a public key.
 ///
 /// # Errors
-/// A sentence that names the file.
+/// Error text with the path, if the file cannot be read or does not contain an Ed25519 public key.
 pub fn read_public(path: &Path) -> Result<VerifyingKey, String> {
     let text = read(path, false)?;
-    VerifyingKey::from_public_key_pem(&text)
-        .map_err(|_| format!("{} holds no Ed25519 public key (PEM)", path.display()))
+    VerifyingKey::from_public_key_pem(&text).map_err(|_| {
+        format!(
+            "{} does not contain an Ed25519 public key (PEM)",
+            path.display()
+        )
+    })
 }
 
+/// Reads a key file. `secret`: refuses a file that other users can read.
 fn read(path: &Path, secret: bool) -> Result<Zeroizing<String>, String> {
-    let wrong = |e: std::io::Error| format!("{}: {e}", path.display());
-    let file = File::open(path).map_err(wrong)?;
+    let read_error = |e: std::io::Error| format!("{}: {e}", path.display());
+    let file = File::open(path).map_err(read_error)?;
     if secret {
-        let meta = file.metadata().map_err(wrong)?;
+        let meta = file.metadata().map_err(read_error)?;
         check_private(&meta).map_err(|why| {
             format!(
                 "{}: {why}, or create a new key if another user may have read it",
@@ -107,11 +111,11 @@ fn read(path: &Path, secret: bool) -> Result<Zeroizing<String>, String> {
     let mut text = Zeroizing::new(String::with_capacity(MAX_KEY_FILE_BYTES as usize));
     file.take(MAX_KEY_FILE_BYTES)
         .read_to_string(&mut text)
-        .map_err(wrong)?;
+        .map_err(read_error)?;
     Ok(text)
 }
 
-/// A public key in PEM.
+/// Returns a public key in PEM (SubjectPublicKeyInfo).
 ///
 /// # Errors
 /// If it cannot be encoded.
@@ -120,8 +124,9 @@ pub fn public_pem(key: &VerifyingKey) -> Result<String, String> {
         .map_err(|e| format!("the public key could not be encoded: {e}"))
 }
 
-/// Returns the fingerprint by which people compare a key: SHA-256 over its SubjectPublicKeyInfo, in
-/// hexadecimal, as `openssl pkey -pubin -outform DER | sha256sum` prints it.
+/// Returns the fingerprint of a key, which people compare over another channel: SHA-256 over its
+/// SubjectPublicKeyInfo (DER) in hexadecimal, as `openssl pkey -pubin -outform DER | sha256sum`
+/// prints it.
 ///
 /// # Errors
 /// If the key cannot be encoded.

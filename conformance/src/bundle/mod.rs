@@ -4,14 +4,14 @@
 //!
 //! | file | content |
 //! |---|---|
-//! | `manifest.json` | subject, and name, size and SHA-256 of every file but the signature |
+//! | `manifest.json` | suite, drivers, times; name, size, SHA-256 of all files but the first two |
 //! | `manifest.sig` | Ed25519 signature (RFC 8032, 64 bytes) over the bytes of `manifest.json` |
 //! | `signer.pub` | public key of the signer (PEM); the reader decides whether to trust it |
 //! | `results.json`, `report.html`, `matrix.md`, `junit.xml` | as written by a run |
 //! | `transcripts/<number>-<device>/<case>.jsonl` | exchanges of the link, one per line |
 //!
-//! The content follows from the results, the key and the day of the signature, so there is exactly
-//! one archive for it, and [`verify`] accepts no other.
+//! The results, the key and the time of the signature determine every byte of the archive, and
+//! [`verify`] accepts no other bytes.
 
 mod archive;
 pub mod key;
@@ -31,7 +31,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
 
-/// The version of the manifest's form.
+/// Version of the format of the manifest.
 pub const MANIFEST_VERSION: u32 = 1;
 
 const MANIFEST_FILE: &str = "manifest.json";
@@ -58,13 +58,13 @@ pub struct Manifest {
     pub files: Vec<ManifestEntry>,
 }
 
-/// A driver, and its version.
+/// Driver, and version of its crate.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DriverVersion {
-    /// Name of the file.
+    /// Name of the driver.
     pub name: String,
-    /// Version of the program.
+    /// Version of its crate.
     pub version: String,
 }
 
@@ -112,11 +112,11 @@ impl Manifest {
     }
 }
 
-/// Creates a bundle from the text of a result file, signed with this key, dated with this day (RFC
-/// 3339).
+/// Creates a bundle from the text of a result file. `key` signs it; `signed` is the time of the
+/// signature (RFC 3339).
 ///
 /// # Errors
-/// A sentence if the text is not a result file, or is too large.
+/// Error text, if `results` is not a result file or the bundle would be too large.
 pub fn write(results: &str, key: &SigningKey, signed: &str) -> Result<Vec<u8>, String> {
     let parsed = Results::parse(results)?;
     let mut files = vec![
@@ -137,7 +137,7 @@ pub fn write(results: &str, key: &SigningKey, signed: &str) -> Result<Vec<u8>, S
     archive::write(&files, &mut bundle)?;
     if bundle.len() > MAX_ARCHIVE_BYTES {
         return Err(format!(
-            "the bundle would have {} bytes, and {} is the most that is verified",
+            "the bundle would have {} bytes; the maximum is {}",
             bundle.len(),
             MAX_ARCHIVE_BYTES
         ));
@@ -145,7 +145,7 @@ pub fn write(results: &str, key: &SigningKey, signed: &str) -> Result<Vec<u8>, S
     Ok(bundle)
 }
 
-/// The files that follow from the results: the reports, and a transcript of each case.
+/// Generates the files that the results determine: the reports, and a transcript of each case.
 fn derived(results: &Results) -> Result<Vec<File<'static>>, String> {
     let mut files: Vec<_> = report::render(results)?
         .into_iter()
@@ -172,7 +172,7 @@ fn derived(results: &Results) -> Result<Vec<File<'static>>, String> {
     Ok(files)
 }
 
-/// Text as part of a file name: letters, digits and hyphens.
+/// Converts a text to a part of a file name: at most 40 letters, digits and hyphens.
 fn plain(text: &str) -> String {
     let mut out = String::new();
     for c in text.chars() {

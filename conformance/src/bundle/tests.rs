@@ -130,7 +130,7 @@ fn each_change_is_refused_and_named() {
     }
     for path in [MANIFEST_FILE, SIGNATURE_FILE] {
         assert!(
-            flip(path).contains("the signature does not fit"),
+            flip(path).contains("the signature is invalid"),
             "{}",
             flip(path)
         );
@@ -163,16 +163,16 @@ fn each_change_is_refused_and_named() {
         with(|f| at(f, "junit.xml").path = "junit2.xml".into()),
         "junit.xml was signed, and is missing\njunit2.xml is in the bundle, and was not signed",
     );
-    says(with(|f| f.swap(2, 3)), "says something else");
+    says(with(|f| f.swap(2, 3)), "contradicts results.json");
     says(
         with(|f| f.push(File::new("junit.xml", b"x".to_vec()))),
-        "`junit.xml` is in it twice",
+        "`junit.xml` occurs twice",
     );
     says(
         write(&results(), &key_of(2), DAY).unwrap(),
-        "did not sign it; the key in the bundle is another",
+        "did not sign it; the bundle contains another key",
     );
-    says(made()[..made().len() / 2].to_vec(), "cut short");
+    says(made()[..made().len() / 2].to_vec(), "truncated within");
     says([made(), vec![0; 512]].concat(), "belong to no file");
     says(vec![7; 4096], "not a bundle");
     says(Vec::new(), "not a bundle");
@@ -195,15 +195,15 @@ fn a_false_signature_is_detected() {
             let page = at(f, "report.html");
             page.content = better(&page.content);
         }),
-        "report.html is signed, and is not what results.json gives",
+        "report.html is signed, but differs from the file that results.json gives",
     );
     says(
         signed_anew(&key, |f| f.push(File::new("extra.txt", b"x".to_vec()))),
-        "extra.txt is signed, and does not follow from the results",
+        "extra.txt is signed, but results.json does not give such a file",
     );
     says(
         signed_anew(&key, |f| f.retain(|f| f.path != "junit.xml")),
-        "junit.xml follows from the results, and is missing",
+        "junit.xml is missing, but results.json gives such a file",
     );
     says(
         signed_anew(&key, |f| {
@@ -222,7 +222,7 @@ fn a_false_signature_is_detected() {
                 .into_bytes()
                 .into();
         }),
-        "says something else of the run",
+        "contradicts results.json",
     );
     // Reports of another version are not generated again, and this is reported.
     let mut other = Results::parse(&results()).unwrap();
@@ -279,7 +279,7 @@ fn names_that_lead_elsewhere_are_refused() {
     }
     // A size that is announced and not there takes no memory.
     let measured = refusal(&one(b"x", EntryType::Regular, 8 << 30));
-    assert!(measured.contains("cut short"), "{measured}");
+    assert!(measured.contains("truncated within"), "{measured}");
     assert!(refusal(&vec![0; MAX_ARCHIVE_BYTES + 1]).contains("the most that is read"));
 }
 
@@ -430,7 +430,7 @@ fn a_private_key_is_its_owners_alone() {
     std::fs::write(&path, secret.replace('M', "N")).unwrap();
     let error = key::read_private(&path).unwrap_err();
     assert!(
-        error.contains("holds no Ed25519 private key")
+        error.contains("does not contain an Ed25519 private key")
             && !secret.lines().any(|line| error.contains(line)),
         "{error}"
     );

@@ -1,4 +1,4 @@
-//! Whether a bundle is what its signer made.
+//! Verification of a bundle: its signature, its files, and the reports that its results give.
 
 use super::{
     KEY_FILE, MANIFEST_FILE, MANIFEST_VERSION, Manifest, ManifestEntry, SIGNATURE_FILE,
@@ -8,17 +8,18 @@ use super::{
 use crate::{report, result::Results, suite};
 use ed25519_dalek::{Signature, VerifyingKey, pkcs8::DecodePublicKey};
 
-/// A bundle that is what its signer made.
+/// A bundle that was verified.
 #[derive(Debug, Clone)]
 pub struct Verified {
     /// The signed content.
     pub manifest: Manifest,
     /// Results in the bundle.
     pub results: Results,
-    /// The fingerprint of the key that signed: [`key::fingerprint`].
+    /// Fingerprint of the key that signed, as of [`key::fingerprint`].
     pub fingerprint: String,
-    /// Whether the reports were generated again from the results and are equal. `false`: another
-    /// version of the suite made them, so they may differ legitimately.
+    /// Whether the reports were generated again from the results, and are equal. `false`: they were
+    /// not compared, because another version of the suite generated them and may format them
+    /// differently.
     pub made_again: bool,
 }
 
@@ -26,7 +27,7 @@ pub struct Verified {
 /// the bundle, whose owner is not verified.
 ///
 /// # Errors
-/// Sentences that describe the changes.
+/// One sentence for each reason why the bundle is invalid.
 pub fn verify(bundle: &[u8], trusted: Option<&VerifyingKey>) -> Result<Verified, Vec<String>> {
     let files = archive::read(bundle).map_err(|e| vec![e])?;
     let find = |name: &str| {
@@ -38,44 +39,44 @@ pub fn verify(bundle: &[u8], trusted: Option<&VerifyingKey>) -> Result<Verified,
     let text = |name: &str| {
         std::str::from_utf8(&find(name)?.content).map_err(|_| vec![format!("{name} is not text")])
     };
-    let inside = VerifyingKey::from_public_key_pem(text(KEY_FILE)?)
-        .map_err(|_| vec![format!("{KEY_FILE} is no Ed25519 public key")])?;
-    let signer = trusted.unwrap_or(&inside);
+    let bundled_key = VerifyingKey::from_public_key_pem(text(KEY_FILE)?)
+        .map_err(|_| vec![format!("{KEY_FILE} is not an Ed25519 public key")])?;
+    let signer = trusted.unwrap_or(&bundled_key);
     let fingerprint = key::fingerprint(signer).map_err(|e| vec![e])?;
 
     let signature = Signature::from_slice(&find(SIGNATURE_FILE)?.content)
-        .map_err(|_| vec![format!("{SIGNATURE_FILE} is no Ed25519 signature")])?;
+        .map_err(|_| vec![format!("{SIGNATURE_FILE} is not an Ed25519 signature")])?;
     if signer
         .verify_strict(&find(MANIFEST_FILE)?.content, &signature)
         .is_err()
     {
-        let whose = if *signer == inside {
+        let other_key = if *signer == bundled_key {
             String::new()
         } else {
             format!(
-                "; the key in the bundle is another, {}",
-                key::fingerprint(&inside).unwrap_or_default()
+                "; the bundle contains another key, {}",
+                key::fingerprint(&bundled_key).unwrap_or_default()
             )
         };
         return Err(vec![format!(
-            "the signature does not fit: {MANIFEST_FILE} or {SIGNATURE_FILE} was changed, or the \
-             key {fingerprint} did not sign it{whose}"
+            "the signature is invalid: {MANIFEST_FILE} or {SIGNATURE_FILE} was changed, or the \
+             key {fingerprint} did not sign it{other_key}"
         )]);
     }
 
     let manifest: Manifest = serde_json::from_str(text(MANIFEST_FILE)?).map_err(|e| {
         vec![format!(
-            "{MANIFEST_FILE} is signed, and cannot be read: {e}"
+            "{MANIFEST_FILE} is signed, but is not a manifest: {e}"
         )]
     })?;
     if manifest.manifest != MANIFEST_VERSION {
         return Err(vec![format!(
-            "{MANIFEST_FILE} is of form {}; this program reads {MANIFEST_VERSION}",
+            "{MANIFEST_FILE} has format version {}; this program reads version {MANIFEST_VERSION}",
             manifest.manifest
         )]);
     }
-    none(compare(&manifest, &files))?;
-    if *signer != inside {
+    check_empty(signed_differences(&manifest, &files))?;
+    if *signer != bundled_key {
         return Err(vec![format!("{KEY_FILE} is not the key that signed")]);
     }
 
@@ -88,15 +89,15 @@ pub fn verify(bundle: &[u8], trusted: Option<&VerifyingKey>) -> Result<Verified,
         .collect();
     if manifest != Manifest::of(&results, &manifest.signed, &listed) {
         return Err(vec![format!(
-            "{MANIFEST_FILE} says something else of the run than {}",
+            "{MANIFEST_FILE} contradicts {}",
             report::RESULTS
         )]);
     }
-    // Another version may make other reports of the same results.
+    // Another version of the suite may generate other reports from the same results.
     let made_again = results.suite.version == suite::about().version;
     if made_again {
         let expected = derived(&results).map_err(|e| vec![e])?;
-        none(remade(&listed, &expected))?;
+        check_empty(derived_differences(&listed, &expected))?;
     }
     Ok(Verified {
         manifest,
@@ -106,25 +107,30 @@ pub fn verify(bundle: &[u8], trusted: Option<&VerifyingKey>) -> Result<Verified,
     })
 }
 
-fn none(wrong: Vec<String>) -> Result<(), Vec<String>> {
-    if wrong.is_empty() { Ok(()) } else { Err(wrong) }
+/// Returns the differences as an error, if there are any.
+fn check_empty(differences: Vec<String>) -> Result<(), Vec<String>> {
+    if differences.is_empty() {
+        Ok(())
+    } else {
+        Err(differences)
+    }
 }
 
-/// Returns the differences between the signed and the present files.
-fn compare(manifest: &Manifest, files: &[File<'_>]) -> Vec<String> {
-    let mut wrong = Vec::new();
+/// Returns the differences between the files that the manifest lists and those in the bundle.
+fn signed_differences(manifest: &Manifest, files: &[File<'_>]) -> Vec<String> {
+    let mut differences = Vec::new();
     for listed in &manifest.files {
         match files
             .iter()
             .find(|f| f.path == listed.path)
             .map(ManifestEntry::of)
         {
-            None => wrong.push(format!("{} was signed, and is missing", listed.path)),
-            Some(found) if found.size != listed.size => wrong.push(format!(
+            None => differences.push(format!("{} was signed, and is missing", listed.path)),
+            Some(found) if found.size != listed.size => differences.push(format!(
                 "{} was changed: it has {} bytes, and {} were signed",
                 found.path, found.size, listed.size
             )),
-            Some(found) if found != *listed => wrong.push(format!(
+            Some(found) if found != *listed => differences.push(format!(
                 "{} was changed: its SHA-256 is {}, and {} was signed",
                 found.path, found.sha256, listed.sha256
             )),
@@ -136,26 +142,27 @@ fn compare(manifest: &Manifest, files: &[File<'_>]) -> Vec<String> {
         .filter(|f| !matches!(f.path.as_str(), MANIFEST_FILE | SIGNATURE_FILE))
     {
         if !manifest.files.iter().any(|listed| listed.path == file.path) {
-            wrong.push(format!(
+            differences.push(format!(
                 "{} is in the bundle, and was not signed",
                 file.path
             ));
         }
     }
-    wrong
+    differences
 }
 
-/// Returns the differences between the present files and those that follow from the results.
-fn remade(files: &[File<'_>], expected: &[File<'_>]) -> Vec<String> {
-    let mut wrong = Vec::new();
+/// Returns the differences between the files in the bundle and those generated from the results.
+fn derived_differences(files: &[File<'_>], expected: &[File<'_>]) -> Vec<String> {
+    let mut differences = Vec::new();
     for file in expected {
         match files.iter().find(|f| f.path == file.path) {
-            None => wrong.push(format!(
-                "{} follows from the results, and is missing",
-                file.path
+            None => differences.push(format!(
+                "{} is missing, but {} gives such a file",
+                file.path,
+                report::RESULTS
             )),
-            Some(found) if found.content != file.content => wrong.push(format!(
-                "{} is signed, and is not what {} gives",
+            Some(found) if found.content != file.content => differences.push(format!(
+                "{} is signed, but differs from the file that {} gives",
                 file.path,
                 report::RESULTS
             )),
@@ -167,11 +174,12 @@ fn remade(files: &[File<'_>], expected: &[File<'_>]) -> Vec<String> {
         .filter(|f| !matches!(f.path.as_str(), report::RESULTS | KEY_FILE))
     {
         if !expected.iter().any(|e| e.path == file.path) {
-            wrong.push(format!(
-                "{} is signed, and does not follow from the results",
-                file.path
+            differences.push(format!(
+                "{} is signed, but {} does not give such a file",
+                file.path,
+                report::RESULTS
             ));
         }
     }
-    wrong
+    differences
 }

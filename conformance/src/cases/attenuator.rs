@@ -197,7 +197,7 @@ async fn set(b: &CaseContext) -> CaseOutcome {
         .await?;
     if matches!(before, Attenuation::Other(_)) {
         return not_applicable(format!(
-            "it is set to `{before}`, which could not be put back"
+            "it is set to `{before}`, which could not be restored"
         ));
     }
     restore::with_restore(b, &opened, Snapshot::attenuation(port, &before), async {

@@ -73,7 +73,7 @@ pub(super) const CASES: &[Case] = &[
         "DEV-08/side-by-side",
         "reads sixteen times at once",
         &[Precondition::Live],
-        |b| Box::pin(side_by_side(b)),
+        |b| Box::pin(parallel_calls(b)),
     ),
     Case::new(
         "DEV-09/dropped",
@@ -322,13 +322,13 @@ async fn telemetry_again(b: &CaseContext) -> CaseOutcome {
     })
 }
 
-async fn side_by_side(b: &CaseContext) -> CaseOutcome {
+async fn parallel_calls(b: &CaseContext) -> CaseOutcome {
     let opened = b.open().await?;
     let right = reading::stable_reading(b, &opened).await?;
     for answer in join_all((0..16).map(|_| reading::stable_reading(b, &opened))).await {
         let answer = answer?;
         ensure(answer == right, || {
-            format!("side by side, a caller read `{answer}`, and alone `{right}`")
+            format!("one of 16 parallel calls read `{answer}`, and a single call `{right}`")
         })?;
     }
     Ok(())

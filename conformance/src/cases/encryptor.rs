@@ -312,7 +312,7 @@ async fn confirm_unstaged(b: &CaseContext) -> CaseOutcome {
                 )
             })?;
             ensure(!confirmation.evidence().trim().is_empty(), || {
-                "it does not confirm, and says nothing of why".to_owned()
+                "it does not confirm the key, and gives no evidence".to_owned()
             })
         }
         Err(error) => ensure(

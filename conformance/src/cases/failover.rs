@@ -379,7 +379,7 @@ async fn force(b: &CaseContext) -> CaseOutcome {
     .await?;
     let now = group.now(b).await?.active.path;
     ensure(now == group.before.active.path, || {
-        format!("it was put back, and the signal is on {now}")
+        format!("the group was restored, but the active path is {now}")
     })
 }
 

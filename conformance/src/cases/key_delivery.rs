@@ -138,7 +138,7 @@ pub(super) const CASES: &[Case] = &[
         "QKD-23/side-by-side",
         "takes keys from eight sides at once",
         TAKE,
-        |b| Box::pin(side_by_side(b)),
+        |b| Box::pin(parallel_calls(b)),
     )
     .negative()
     .impact(Impact::Destructive),
@@ -242,7 +242,7 @@ async fn take_by_id(
     Ok(keys)
 }
 
-/// The module, if its keys may be taken: of a device, only where its file says so.
+/// Opens the module, if its keys may be taken: those of a real device only if its file allows it.
 async fn open(b: &CaseContext) -> Result<Arc<dyn QkdModule>, NotPassed> {
     if b.session.dut.target_kind() == TargetKind::Device && !b.session.dut.keys {
         return Err(NotPassed::Disabled(
@@ -579,7 +579,7 @@ async fn empty(b: &CaseContext) -> CaseOutcome {
     })
 }
 
-async fn side_by_side(b: &CaseContext) -> CaseOutcome {
+async fn parallel_calls(b: &CaseContext) -> CaseOutcome {
     let module = open(b).await?;
     let several = at_once(b, &*module, 3).await?;
     let (one, more) = (KeyRequest::new(1), KeyRequest::new(several));

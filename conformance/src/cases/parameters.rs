@@ -37,7 +37,7 @@ pub(super) const CASES: &[Case] = &[
     .negative(),
     Case::new(
         "DEV-24/written",
-        "writes each parameter that can be read back, and puts it back",
+        "writes each parameter that can be read back, and restores it",
         &[Precondition::Op(Op::SetParameter), Precondition::Live],
         |b| Box::pin(written(b)),
     )
@@ -208,7 +208,7 @@ async fn written(b: &CaseContext) -> CaseOutcome {
             .await?;
         ensure(back == present, || {
             format!(
-                "`{}` was put back to `{present}`, and reads `{back}`",
+                "`{}` was restored to `{present}`, and reads `{back}`",
                 spec.name
             )
         })?;

@@ -78,7 +78,7 @@ pub(super) const CASES: &[Case] = &[
         "RNG-11/side-by-side",
         "asks from eight sides at once",
         RANDOM,
-        |b| Box::pin(side_by_side(b)),
+        |b| Box::pin(parallel_calls(b)),
     )
     .negative(),
     Case::new(
@@ -265,7 +265,7 @@ async fn secret(b: &CaseContext) -> CaseOutcome {
     }
 }
 
-async fn side_by_side(b: &CaseContext) -> CaseOutcome {
+async fn parallel_calls(b: &CaseContext) -> CaseOutcome {
     let source = open(b).await?;
     let all = futures::future::join_all((0..8).map(|n| take(b, &*source, 64 + n))).await;
     let mut seen = std::collections::BTreeSet::new();

@@ -110,7 +110,7 @@ pub(super) const CASES: &[Case] = &[
         "SWI-20/side-by-side",
         "applies two plans for the same ports at once",
         EMULATED,
-        |b| Box::pin(side_by_side(b)),
+        |b| Box::pin(parallel_plans(b)),
     )
     .negative()
     .impact(Impact::Disruptive),
@@ -213,11 +213,11 @@ impl Planned {
         })
     }
 
-    /// Lets a case change the paths, and puts them back.
+    /// Runs a part of a case that changes the paths, and restores them.
     ///
     /// # Errors
-    /// As [`previous::putting_back`].
-    async fn putting_back<T>(
+    /// As [`restore::with_restore`].
+    async fn with_restore<T>(
         &self,
         b: &CaseContext,
         change: impl Future<Output = Result<T, NotPassed>>,
@@ -227,7 +227,8 @@ impl Planned {
     }
 }
 
-/// A change that may be made here: where nothing is at stake, or where the file says so.
+/// Returns cross-connects that differ from the present ones only at ports that may be changed: on a
+/// real device, those that its file names.
 pub(crate) async fn change(
     b: &CaseContext,
     switch: &dyn OpticalSwitch,
@@ -235,7 +236,7 @@ pub(crate) async fn change(
 ) -> Result<CrossConnects, NotPassed> {
     let geometry = switch.switch_capabilities().geometry;
     let touchable = b.allowed_ports()?;
-    // A port that is shut or has failed carries no path, though none is there.
+    // A port that is shut or has failed cannot carry a path, even if it is free.
     let out_of_use: BTreeSet<Port> = match b.session.can(Op::Ports) {
         true => switch
             .ports(&[])
@@ -386,7 +387,7 @@ async fn foreign(b: &CaseContext) -> CaseOutcome {
         ..
     } = &planned;
     planned
-        .putting_back(b, async {
+        .with_restore(b, async {
             b.fault(&conflicting_change(&**switch, present, wanted)?)?;
             let before = b.state();
             let error = expect_error(
@@ -580,7 +581,7 @@ async fn exchanges_of_apply(b: &CaseContext) -> Result<usize, NotPassed> {
     let planned = Planned::make(b).await?;
     let Planned { switch, plan, .. } = &planned;
     planned
-        .putting_back(b, async {
+        .with_restore(b, async {
             let before = b.script().count();
             b.call(Op::Apply, switch.apply(plan)).await?;
             Ok(b.script().count() - before)
@@ -615,7 +616,7 @@ async fn interrupted_at(
         ..
     } = &planned;
     planned
-        .putting_back(b, async {
+        .with_restore(b, async {
             let before = b.state();
             let (result, injected) = b
                 .with_fault(exchange, fault, b.call(Op::Apply, switch.apply(plan)))
@@ -653,7 +654,7 @@ async fn stale(b: &CaseContext) -> CaseOutcome {
         ..
     } = &planned;
     planned
-        .putting_back(b, async {
+        .with_restore(b, async {
             b.call(Op::Apply, switch.apply(plan)).await?;
             let error = expect_error(
                 "the same plan, a second time",
@@ -713,7 +714,7 @@ async fn other_paths_stay(b: &CaseContext) -> CaseOutcome {
     .await
 }
 
-async fn side_by_side(b: &CaseContext) -> CaseOutcome {
+async fn parallel_plans(b: &CaseContext) -> CaseOutcome {
     let opened = b.open().await?;
     let switch: Arc<dyn OpticalSwitch> = opened.switch()?;
     let present = paths(b, &*switch).await?;
@@ -813,7 +814,7 @@ async fn full(b: &CaseContext) -> CaseOutcome {
     let planned = Planned::make(b).await?;
     let Planned { switch, plan, .. } = &planned;
     planned
-        .putting_back(b, async {
+        .with_restore(b, async {
             b.fault("full")?;
             let before = b.state();
             let error = expect_error(
@@ -847,7 +848,7 @@ async fn at_once(b: &CaseContext) -> CaseOutcome {
         ..
     } = &planned;
     planned
-        .putting_back(b, async {
+        .with_restore(b, async {
             b.call(Op::Apply, switch.apply(plan)).await?;
             for nth in 1..=3 {
                 let now = b.call(Op::Connections, switch.connections()).await?;
@@ -884,7 +885,7 @@ async fn ignored(b: &CaseContext) -> CaseOutcome {
         return not_applicable("it does not report its cross-connects");
     }
     planned
-        .putting_back(b, async {
+        .with_restore(b, async {
             b.fault(IGNORE_ALL_CHANGES)?;
             let result = b.call(Op::Apply, switch.apply(plan)).await;
             b.fault("clear")?;
@@ -1005,7 +1006,7 @@ async fn concurrent_change(b: &CaseContext) -> CaseOutcome {
         ..
     } = &planned;
     planned
-        .putting_back(b, async {
+        .with_restore(b, async {
             // Exchange at which the second operator acts: after the check, before the read-back.
             let sent = b.records().len();
             b.call(Op::Apply, switch.apply(plan)).await?;

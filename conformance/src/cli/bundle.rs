@@ -46,18 +46,14 @@ pub(super) fn keygen(arguments: &Keygen) -> Result<u8, Failure> {
     std::fs::create_dir_all(&arguments.out)
         .map_err(|e| format!("{}: {e}", arguments.out.display()))?;
     let (private, public) = (arguments.out.join("lab.key"), arguments.out.join("lab.pub"));
-    // Neither, rather than one of them.
-    if let Some(there) = [&private, &public].into_iter().find(|path| path.exists()) {
-        return Err(format!(
-            "{} is there already, and is not overwritten",
-            there.display()
-        )
-        .into());
+    // Both are checked before either is written, so that a failure leaves neither file.
+    if let Some(existing) = [&private, &public].into_iter().find(|path| path.exists()) {
+        return Err(format!("{} exists, and is not overwritten", existing.display()).into());
     }
     let key = key::generate()?;
     key::save_private(&key, &private).map_err(Failure::not_written)?;
     key::save_public(&key.verifying_key(), &public).map_err(|why| {
-        // Neither, rather than one of them.
+        // A private key without its public key is of no use.
         let _ = std::fs::remove_file(&private);
         Failure::not_written(why)
     })?;
@@ -125,7 +121,7 @@ pub(super) fn verify(arguments: &Verify) -> Result<u8, String> {
         if trusted.is_some() {
             "valid"
         } else {
-            "whole, but NOT vouched for"
+            "complete, but its signer is NOT VERIFIED"
         }
     ));
     one_line(&format!(
@@ -143,14 +139,14 @@ pub(super) fn verify(arguments: &Verify) -> Result<u8, String> {
         .collect();
     one_line(&format!("  drivers   {}", drivers.join(", ")));
     one_line(&format!(
-        "  files     {}, each as it was signed",
+        "  files     {}, unchanged since they were signed",
         manifest.files.len()
     ));
     if verified.made_again {
-        one_line("  reports   made again from the results, and the same");
+        one_line("  reports   equal to those generated again from the results");
     } else {
         one_line(&format!(
-            "  reports   of suite {}; this is another version, and did not make them again",
+            "  reports   of suite {}; not generated again, because this is another version",
             manifest.suite.version
         ));
     }
@@ -169,7 +165,7 @@ pub(super) fn verify(arguments: &Verify) -> Result<u8, String> {
     Ok(3)
 }
 
-/// A run in a line: its name is the signer's word.
+/// Returns a run as one line. The signer chose the name of the device, so it is made printable.
 fn verdict(run: &Run) -> String {
     let counts: Vec<String> = Outcome::ALL
         .iter()

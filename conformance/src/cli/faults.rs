@@ -1,4 +1,4 @@
-//! `faults`: the fault matrix of emulators.
+//! The command `faults`: the fault matrix of emulators.
 
 use crate::{dut::Dut, faults};
 use clap::Args;
@@ -12,7 +12,10 @@ pub(super) struct Arguments {
     duts: Vec<PathBuf>,
 }
 
-/// Prints the table; 1 if a cell does not hold.
+/// Prints the matrix. Returns exit code 1 if a cell has a violation.
+///
+/// # Errors
+/// Error text, if a file is invalid or an emulator cannot be opened.
 pub(super) fn run(registry: &Registry, arguments: &Arguments) -> Result<u8, String> {
     let duts = arguments
         .duts
@@ -22,7 +25,7 @@ pub(super) fn run(registry: &Registry, arguments: &Arguments) -> Result<u8, Stri
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
-        .map_err(|e| format!("no runtime: {e}"))?;
+        .map_err(|e| format!("the async runtime could not be started: {e}"))?;
     let cells = runtime.block_on(faults::run(registry, duts))?;
     console::line(&faults::markdown(&cells));
     Ok(u8::from(cells.iter().any(|c| !c.wrong.is_empty())))

@@ -1,4 +1,5 @@
-//! The command line of `qkd-conform`, and of any vendor's own.
+//! The command line of `qkd-conform`, and of a conformance program that a vendor builds from this
+//! crate with its own drivers.
 
 mod bundle;
 mod faults;
@@ -13,29 +14,29 @@ use qkd_driver_kit::{
 };
 use std::{io::IsTerminal, process::ExitCode};
 
-/// Exit codes, for the help.
+/// Section of the help on the exit codes.
 pub const EXIT_HELP: &str = "\
-Exit codes of run (report, keygen and bundle end with 0 or 2; verify has its own):
-  0  what was tested conforms
-  1  something does not conform
+Exit codes of run (verify has its own; faults ends with 0, 1, 2 or 74, the others with 0, 2 or 74):
+  0  all devices conform, as far as they were tested
+  1  a device does not conform
   2  wrong argument or file; nothing was sent to a device
   3  inconclusive: a device did not respond, a case was undetermined, or nothing ran
   4  busy: another program uses a device; nothing was sent to it
   7  another device responds at the address, or a device of another vendor; nothing was changed
   70  a defect of this program or this machine
-  74  done, and results, reports or output could not be written; devices are as the journal says
-  129, 130, 143  ended by SIGHUP, SIGINT, SIGTERM before its end; go on with --resume
+  74  the run is complete, but results, reports or output could not be written
+  129, 130, 143  interrupted by SIGHUP, SIGINT, SIGTERM; continue with --resume
 
-The first signal lets the case that runs end; a second one ends at once, and --resume puts back
-what that case had changed.";
+After the first signal, the run ends with the present case. A second signal ends the program
+immediately; --resume then restores what the case had changed.";
 
-/// Exit codes of `verify`, for the help.
+/// Section of the help on the exit codes of `verify`.
 const VERIFY_HELP: &str = "\
 Exit codes:
-  0  it is what the owner of the key signed, whatever the verdict in it
-  1  it is not; what was changed is said
+  0  the owner of the key signed the bundle, and it was not changed; its verdict may be any
+  1  the bundle is invalid; the reasons are printed
   2  wrong argument or file
-  3  the bundle is complete, but without --key its signer is not verified
+  3  the bundle was not changed, but without --key its signer is not verified
 
 Example:
   qkd-conform verify lab.qkdreport --key lab.pub";
@@ -43,7 +44,7 @@ Example:
 /// Test devices of a quantum-secured network against requirements.
 ///
 /// A run only reads, unless --impact names a higher impact and the file of the device allows it. It
-/// announces what it will do and restores what it changed.
+/// prints its cases before it starts, and restores what it changed.
 #[derive(Debug, Parser)]
 #[command(name = "qkd-conform", version, after_help = EXIT_HELP, arg_required_else_help = true)]
 struct Cli {
@@ -62,16 +63,16 @@ enum Command {
     Run(run::Arguments),
     /// Lists profiles, requirements and cases.
     List(list::Arguments),
-    /// Run the fault matrix of emulators: every operation under every fault of the link and of the
+    /// Runs the fault matrix of emulators: every operation under every fault of the link and of the
     /// device.
     Faults(faults::Arguments),
-    /// Makes the reports of one or more result files: a page, a matrix, JUnit XML.
+    /// Writes the reports of one or more result files: HTML page, matrix in Markdown, JUnit XML.
     #[command(
         after_help = "Example:\n  qkd-conform report rack3/results.json rack4/results.json --out \
                       both"
     )]
     Report(report::Arguments),
-    /// Makes a key that signs bundles.
+    /// Generates a key pair that signs bundles.
     Keygen(bundle::Keygen),
     /// Packs results, reports and transcripts into one signed file.
     #[command(
@@ -79,23 +80,23 @@ enum Command {
                       --out lab.qkdreport"
     )]
     Bundle(bundle::Bundle),
-    /// Says whether a bundle is what its signer made, without a network.
+    /// Verifies offline that a bundle is unchanged since it was signed.
     #[command(after_help = VERIFY_HELP)]
     Verify(bundle::Verify),
 }
 
-/// The whole program, over the drivers of a registry: what a vendor's own binary calls.
+/// Runs the program with the drivers of this registry. A vendor's own binary calls this in `main`.
 #[must_use]
 pub fn main(registry: Registry) -> ExitCode {
     program::run(|| match Cli::try_parse() {
         Ok(cli) => command(registry, cli.command),
-        // Help and the version, too, come as an `Err`.
-        Err(instead) => {
-            let printed = instead.print();
-            if !instead.use_stderr() {
+        // clap also returns the texts of --help and --version as an `Err`.
+        Err(error) => {
+            let printed = error.print();
+            if !error.use_stderr() {
                 console::note(printed);
             }
-            u8::try_from(instead.exit_code()).unwrap_or(program::INTERNAL)
+            u8::try_from(error.exit_code()).unwrap_or(program::INTERNAL)
         }
     })
 }
@@ -127,7 +128,7 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// Something that was made could not be written.
+    /// Failure to write an output file: exit code 74.
     fn not_written(message: String) -> Self {
         Self {
             code: console::WRITE_FAILED,
@@ -137,7 +138,7 @@ impl Failure {
 }
 
 impl From<String> for Failure {
-    /// A wrong argument or file: nothing was sent to a device.
+    /// Failure of an argument or an input file: exit code 2. Nothing was sent to a device.
     fn from(message: String) -> Self {
         Self { code: 2, message }
     }

@@ -1,4 +1,4 @@
-//! `run`: the suite on devices under test.
+//! The command `run`: runs the suite on devices under test.
 
 use super::Failure;
 use crate::{
@@ -31,22 +31,19 @@ use qkd_hal::{
 use std::{
     io::IsTerminal,
     path::{Path, PathBuf},
-    sync::{
-        Arc, OnceLock,
-        atomic::{AtomicU32, Ordering},
-    },
+    sync::{Arc, OnceLock, atomic::Ordering},
 };
 
-/// Exit code: another device responds at the address. The same as that of `qkdctl`.
+/// Exit code: another device responds at the address. `qkdctl` has the same code.
 const OTHER_DEVICE: u8 = 7;
 
-/// Arguments of `run`.
+/// Arguments of the command `run`.
 #[derive(Debug, Args)]
 pub struct Arguments {
     /// Files of devices under test.
     #[arg(required_unless_present = "uri", value_name = "FILE")]
     pub duts: Vec<PathBuf>,
-    /// A device by its URI, without a file: it is observed only.
+    /// URI of a device without a file. The device is only read.
     #[arg(long, value_name = "URI", requires = "profile")]
     pub uri: Option<String>,
     /// Profile for the device of --uri, such as matrix-switch.
@@ -56,37 +53,36 @@ pub struct Arguments {
     /// device must allow it. Default: observe; for an emulator, the impact that its file allows.
     #[arg(long, value_name = "IMPACT")]
     impact: Option<Impact>,
-    /// Only requirements or cases whose id begins so; may be repeated.
+    /// Runs only requirements or cases whose ID begins with this text; may be repeated.
     #[arg(long, value_name = "ID")]
     only: Vec<String>,
-    /// A folder for results and reports.
+    /// Folder for results and reports.
     #[arg(long, value_name = "FOLDER", default_value = "conformance-report")]
     out: PathBuf,
-    /// Goes on with a run that was ended before its end.
+    /// Continues an interrupted run.
     #[arg(long)]
     resume: bool,
-    /// Says what would be done, and does not do it.
+    /// Lists the cases of the run, and does not run them.
     #[arg(long)]
     list: bool,
     /// Fault to inject into the emulator, in the grammar of docs/emulators.md; may be repeated.
     #[arg(long, value_name = "SPEC")]
     fault: Vec<String>,
-    /// Seed of the random numbers of every emulator; default: what its file says, or 7.
+    /// Seed of the random numbers of every emulator. Default: the seed in its file, or 7.
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
-    /// Credentials file (TOML, yours alone: mode 600).
+    /// Credentials file (TOML, with mode 600).
     #[arg(long, value_name = "FILE", env = "QKDCTL_CREDENTIALS")]
     pub credentials: Option<PathBuf>,
-    /// Prints no case, only the verdict.
+    /// Prints only failed cases, warnings and the verdict.
     #[arg(short, long)]
     quiet: bool,
 }
 
-/// Tells a person how far it is.
+/// Progress bar and messages of a run, on standard error.
 struct Screen {
     bar: ProgressBar,
     quiet: bool,
-    failed: AtomicU32,
 }
 
 impl Screen {
@@ -99,12 +95,9 @@ impl Screen {
         if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len} {msg}") {
             bar.set_style(style);
         }
-        Self {
-            bar,
-            quiet,
-            failed: AtomicU32::new(0),
-        }
+        Self { bar, quiet }
     }
+    /// Prints a line, above the progress bar if there is one.
     fn line(&self, text: &str) {
         if self.bar.is_hidden() {
             console::one_error_line(text);
@@ -123,7 +116,6 @@ impl RunObserver for Screen {
         self.bar
             .set_message(printable(&result.id, MAX_TEXT).into_owned());
         if matches!(result.outcome, Outcome::Fail | Outcome::Error) {
-            self.failed.fetch_add(1, Ordering::Relaxed);
             self.line(&format!(
                 "  {:5} {dut}: {}: {}",
                 result.outcome.label(),
@@ -142,6 +134,7 @@ impl RunObserver for Screen {
     }
 }
 
+/// Reads the credentials file; without one, only the environment supplies credentials.
 fn credentials(file: Option<&Path>) -> Result<Credentials, String> {
     match file {
         Some(path) => Credentials::from_file(path).map_err(|e| e.to_string()),
@@ -149,7 +142,7 @@ fn credentials(file: Option<&Path>) -> Result<Credentials, String> {
     }
 }
 
-/// Runs the suite as the arguments say; the exit code.
+/// Runs the suite with these arguments. Returns the exit code.
 ///
 /// # Errors
 /// A [`Failure`], if an argument or a file is wrong, a device is busy, or something could not be
@@ -160,12 +153,13 @@ pub fn run(registry: Registry, arguments: &Arguments) -> Result<u8, Failure> {
         .build()
         .map_err(|e| Failure {
             code: program::INTERNAL,
-            message: format!("no runtime: {e}"),
+            message: format!("the async runtime could not be started: {e}"),
         })?;
     runtime.block_on(on_runtime(registry, arguments))
 }
 
-/// Locks the devices of a file, by their addresses; none of an emulator's or a recording's.
+/// Locks the device and its peer by their addresses. Emulators and recordings have no URI, so
+/// nothing is locked for them.
 async fn locked(
     registry: &Registry,
     dut: &Dut,
@@ -173,7 +167,7 @@ async fn locked(
 ) -> Result<Vec<(DeviceUri, DeviceLock)>, Failure> {
     let mut locks = Vec::new();
     for uri in dut.uri.iter().chain(&dut.peer) {
-        // What is wrong with a URI is said where it is opened.
+        // An invalid URI is reported when it is opened.
         let Ok(uri) = uri.parse::<DeviceUri>() else {
             continue;
         };
@@ -183,7 +177,7 @@ async fn locked(
             .and_then(|driver| driver.default_port(&uri));
         match lock::lock_address(&uri, default_port, mode).await {
             Ok(lock) => locks.push((uri, lock)),
-            // A device that has no address cannot be reached either: its cases say so.
+            // A host name without an address: opening the device reports it.
             Err(e) if e.kind() == ErrorKind::Unreachable => {}
             Err(e) => return Err(busy(&e)),
         }
@@ -204,7 +198,7 @@ fn busy(error: &qkd_hal::Error) -> Failure {
 async fn on_runtime(registry: Registry, arguments: &Arguments) -> Result<u8, Failure> {
     let mut duts = Vec::new();
     if let (Some(uri), Some(profile)) = (&arguments.uri, &arguments.profile) {
-        // Its parameters belong to the connection, not to the name.
+        // The name has no URI parameters, because they describe the connection and not the device.
         let name = uri.split('?').next().unwrap_or(uri).to_owned();
         let dut = Dut {
             name,
@@ -226,7 +220,7 @@ async fn on_runtime(registry: Registry, arguments: &Arguments) -> Result<u8, Fai
             .map_err(|e| format!("{}: {e}", path.display()))?;
         if duts.iter().any(|other: &Dut| other.name == dut.name) {
             return Err(format!(
-                "{}: there is another device under test of the name `{}`",
+                "{}: another device under test has the name `{}`",
                 path.display(),
                 dut.name
             )
@@ -255,20 +249,20 @@ async fn on_runtime(registry: Registry, arguments: &Arguments) -> Result<u8, Fai
     if !arguments.list {
         std::fs::create_dir_all(&arguments.out)
             .map_err(|e| format!("{}: {e}", arguments.out.display()))?;
-        let of = about();
-        let of = format!("{} {} {}", of.name, of.version, of.requirements);
+        let about = about();
+        let suite_id = format!("{} {} {}", about.name, about.version, about.requirements);
         let (begun, past) = if arguments.resume {
-            Journal::resume(&journal, &of)?
+            Journal::resume(&journal, &suite_id)?
         } else {
-            (Journal::begin(&journal, &of)?, PreviousRun::default())
+            (Journal::begin(&journal, &suite_id)?, PreviousRun::default())
         };
         let missing = past.interrupted.iter().find(|(name, (_, previous))| {
             !previous.is_empty() && !duts.iter().any(|dut| dut.key() == **name)
         });
         if let Some((name, (case, _))) = missing {
             return Err(format!(
-                "the earlier run was ended in the middle of {case} of `{name}`: name its file \
-                 too, with the same address, so that what was changed is put back"
+                "the earlier run was interrupted during {case} of `{name}`: name its file too, \
+                 with the same address, so that what was changed is restored"
             )
             .into());
         }
@@ -282,7 +276,7 @@ async fn on_runtime(registry: Registry, arguments: &Arguments) -> Result<u8, Fai
         {
             Ok(one) => ready.push(one),
             Err(why) => {
-                // Nothing was begun: there is nothing to resume.
+                // No case began, so there is nothing to resume.
                 if request.past.is_empty() {
                     let _ = std::fs::remove_file(&journal);
                 }
@@ -334,11 +328,11 @@ async fn on_runtime(registry: Registry, arguments: &Arguments) -> Result<u8, Fai
     if results.runs.len() > 1 {
         console::line(&format!("all devices: {:.1} s", results.seconds));
     }
-    // Devices are as they are now, whether this can be written or not; so the journal stays until
-    // it is.
+    // The journal is removed only after the results are written, because until then it is the only
+    // record of the run.
     let written = report::write_all(&results, &arguments.out).map_err(|why| {
         Failure::not_written(format!(
-            "{why}; {} is kept: it records what was run, and the previous state",
+            "{why}; {} is kept: it records the results of the cases and the previous state",
             journal.display()
         ))
     })?;
@@ -357,12 +351,12 @@ async fn on_runtime(registry: Registry, arguments: &Arguments) -> Result<u8, Fai
     Ok(interrupted.map_or_else(|| exit_code(&results), EndSignal::exit_code))
 }
 
-/// Listens for signals: the first lets the case that runs go to its end and put back what it
-/// changed; the second ends the program at once.
+/// Listens for signals. The first ends the run after the present case, which restores what it
+/// changed; the second ends the program immediately. Returns the first signal, once it has arrived.
 fn listen(request: &RunOptions) -> Result<Arc<OnceLock<EndSignal>>, Failure> {
     let mut signals = EndSignals::listen().map_err(|e| Failure {
         code: program::INTERNAL,
-        message: format!("no signals: {e}"),
+        message: format!("signal handlers could not be installed: {e}"),
     })?;
     let (stop, first) = (request.stop.clone(), Arc::new(OnceLock::new()));
     let reported = Arc::clone(&first);
@@ -372,18 +366,21 @@ fn listen(request: &RunOptions) -> Result<Arc<OnceLock<EndSignal>>, Failure> {
             stop.store(true, Ordering::Relaxed);
             if reported.set(signal).is_err() {
                 console::error_line(&format!(
-                    "{} again: ends at once; --resume puts back what was changed",
+                    "{} again: the run ends immediately; --resume restores what was changed",
                     signal.name()
                 ));
                 std::process::exit(signal.exit_code().into());
             }
-            console::error_line(&format!("{}: ends after the case that runs", signal.name()));
+            console::error_line(&format!(
+                "{}: the run ends after the present case",
+                signal.name()
+            ));
         }
     });
     Ok(first)
 }
 
-/// A run in a line.
+/// Returns the result of a run as one line.
 fn line(run: &Run) -> String {
     let counts: Vec<String> = Outcome::ALL
         .iter()
@@ -405,7 +402,7 @@ fn line(run: &Run) -> String {
     )
 }
 
-/// The exit code of results.
+/// Returns the exit code of these results, as in [`EXIT_HELP`](super::EXIT_HELP).
 #[must_use]
 pub fn exit_code(results: &Results) -> u8 {
     match results.verdict() {

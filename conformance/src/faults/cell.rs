@@ -11,21 +11,21 @@ use qkd_driver_kit::wrap::fault::LinkFault;
 use qkd_hal::{ErrorKind, Operation, Result};
 use std::{collections::BTreeSet, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
-/// More exchanges than this has no call.
+/// Maximum number of exchanges of a call that are tested.
 const MAX_EXCHANGES: usize = 400;
-/// For a long call, such as a calibration or a confirmation: the first exchanges have a fault, then
-/// one in ten.
-const EACH: usize = 12;
+/// Number of first exchanges that are each tested. Of the later exchanges of a long call, such as a
+/// calibration, every tenth is tested.
+const FIRST_EXCHANGES: usize = 12;
 
-/// Result of a trial.
-enum Ending {
-    /// Result of the call, and whether its fault was injected.
-    Ended(String, bool),
-    /// The device has no such fault, or the operation needs what it does not have.
-    None,
+/// Result of a trial without a violation.
+enum TrialResult {
+    /// `ok` or the kind of the error, and whether the fault was injected.
+    Completed(String, bool),
+    /// The device has no such fault, or lacks something that the operation needs.
+    NotApplicable,
 }
 
-/// All trials of a cell.
+/// Runs all trials of a cell.
 pub(super) fn cell(session: &Arc<Session>, operation: Operation, fault: MatrixFault) -> MatrixCell {
     let mut cell = MatrixCell {
         dut: session.dut.name.clone(),
@@ -37,7 +37,7 @@ pub(super) fn cell(session: &Arc<Session>, operation: Operation, fault: MatrixFa
     };
     let mut exchange = 0;
     while exchange < MAX_EXCHANGES {
-        let reported = |why: String| {
+        let violation = |why: String| {
             format!(
                 "{}, {operation}, {} at exchange {}: {why}",
                 session.dut.name,
@@ -45,60 +45,66 @@ pub(super) fn cell(session: &Arc<Session>, operation: Operation, fault: MatrixFa
                 exchange + 1
             )
         };
-        let ending = match virtual_runtime() {
+        let result = match virtual_runtime() {
             Err(why) => Err(why),
             Ok(runtime) => runtime.block_on(async {
                 let trial =
                     AssertUnwindSafe(trial(session, operation, fault, exchange)).catch_unwind();
                 trial
                     .await
-                    .unwrap_or_else(|_| Err("it panicked".to_owned()))
+                    .unwrap_or_else(|_| Err("the call panicked".to_owned()))
             }),
         };
-        match ending {
-            Ok(Ending::None) => break,
-            Ok(Ending::Ended(word, injected)) => {
-                // It has no such exchange.
+        match result {
+            Ok(TrialResult::NotApplicable) => break,
+            Ok(TrialResult::Completed(outcome, injected)) => {
+                // The call has fewer exchanges.
                 if !injected {
                     break;
                 }
                 cell.trials += 1;
-                cell.endings.insert(word);
+                cell.endings.insert(outcome);
                 if matches!(fault, MatrixFault::Device(_)) {
                     break;
                 }
             }
             Err(why) => {
                 cell.trials += 1;
-                cell.wrong.push(reported(why));
+                cell.wrong.push(violation(why));
                 break;
             }
         }
-        exchange += if exchange < EACH { 1 } else { 10 };
+        exchange += if exchange < FIRST_EXCHANGES { 1 } else { 10 };
     }
     cell
 }
 
+/// Runs an operation on a new emulator, with a fault at one exchange.
+///
+/// # Errors
+/// The violation.
 async fn trial(
     session: &Arc<Session>,
     operation: Operation,
     fault: MatrixFault,
     exchange: usize,
-) -> Result<Ending, String> {
+) -> Result<TrialResult, String> {
     let bench = CaseContext::of(session, None).await?;
     let opened = bench
         .open()
         .await
-        .map_err(|e| format!("it could not be opened: {e}"))?;
+        .map_err(|e| format!("the device could not be opened: {e}"))?;
     let call = match PreparedCall::prepare(&bench, &opened, operation).await {
         Ok(call) => call,
-        Err(NotPassed::NotApplicable(_) | NotPassed::Disabled(_)) => return Ok(Ending::None),
-        Err(stop) => return Err(format!("it could not be prepared: {stop:?}")),
+        Err(NotPassed::NotApplicable(_) | NotPassed::Disabled(_)) => {
+            return Ok(TrialResult::NotApplicable);
+        }
+        Err(stop) => return Err(format!("the call could not be prepared: {stop:?}")),
     };
     match fault {
         MatrixFault::Link(fault) => bench.script().inject(exchange, fault),
         MatrixFault::Device(spec) => match bench.fault(spec) {
-            Err(NotPassed::NotApplicable(_)) => return Ok(Ending::None),
+            Err(NotPassed::NotApplicable(_)) => return Ok(TrialResult::NotApplicable),
             other => other.map_err(|stop| format!("{stop:?}"))?,
         },
     }
@@ -106,20 +112,22 @@ async fn trial(
     let begun = tokio::time::Instant::now();
     let result = tokio::time::timeout(Duration::from_secs(24 * 3600), call.invoke(&bench, &opened))
         .await
-        .map_err(|_| "it did not end".to_owned())?;
+        .map_err(|_| "the call did not end".to_owned())?;
     let took = begun.elapsed();
     let injected = bench.script().was_injected() || matches!(fault, MatrixFault::Device(_));
     let allowed = session.allowed(operation);
     if took > allowed {
-        return Err(format!("it took {took:?}, and has {allowed:?}"));
+        return Err(format!(
+            "the call took {took:?}; its time limit is {allowed:?}"
+        ));
     }
-    let word = match &result {
+    let outcome = match &result {
         Ok(()) => "ok".to_owned(),
         Err(error) => {
             if error.kind() == ErrorKind::Internal {
-                return Err(format!("its error has no type: {error}"));
+                return Err(format!("the kind of its error is Internal: {error}"));
             }
-            // What is late arrives; what was denied must still not be.
+            // Late messages arrive meanwhile. A change that the error denies must not follow.
             tokio::time::sleep(session.deadline() * 2).await;
             bench
                 .check_reported_effect(&before, error)
@@ -132,7 +140,7 @@ async fn trial(
         let _ = bench.fault("clear");
     }
     next_call_works(&bench, &opened, fault).await?;
-    Ok(Ending::Ended(word, injected))
+    Ok(TrialResult::Completed(outcome, injected))
 }
 
 /// Checks that the device responds after the fault, within the time that devices need to recover. A

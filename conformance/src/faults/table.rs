@@ -1,20 +1,21 @@
-//! The matrix as one table.
+//! The fault matrix in Markdown.
 
 use super::{FAULTS, MatrixCell};
 use qkd_hal::Operation;
 use std::fmt::Write;
 
-/// A table in Markdown: a row for each device and operation, a column for each fault.
+/// Returns the matrix in Markdown: one table for each device, with a row for each operation and a
+/// column for each fault; then the violations.
 #[must_use]
 pub fn markdown(cells: &[MatrixCell]) -> String {
     let trials: usize = cells.iter().map(|c| c.trials).sum();
-    let wrong: Vec<&String> = cells.iter().flat_map(|c| &c.wrong).collect();
+    let violations: Vec<&String> = cells.iter().flat_map(|c| &c.wrong).collect();
     let mut text = String::from(HEAD);
     let _ = writeln!(
         text,
-        "{} cells, {trials} trials, {} that do not hold.\n",
+        "{} cells, {trials} trials, {} violations.\n",
         cells.iter().filter(|c| c.trials > 0).count(),
-        wrong.len()
+        violations.len()
     );
     let mut dut = "";
     let mut row: Option<(&str, Operation)> = None;
@@ -31,7 +32,7 @@ pub fn markdown(cells: &[MatrixCell]) -> String {
             row = Some((dut, cell.operation));
             let _ = write!(text, "\n| {} |", cell.operation);
         }
-        let endings = cell
+        let results = cell
             .endings
             .iter()
             .map(String::as_str)
@@ -45,12 +46,12 @@ pub fn markdown(cells: &[MatrixCell]) -> String {
             } else if cell.trials == 0 {
                 "–"
             } else {
-                &endings
+                &results
             }
         );
     }
     text.push('\n');
-    for why in wrong {
+    for why in violations {
         let _ = write!(text, "\n- ✗ {why}");
     }
     text

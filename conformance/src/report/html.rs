@@ -601,12 +601,11 @@ fn summary(run: &Run) -> Vec<String> {
         match run.on {
             TargetKind::EmulatorInMemory => {
                 "Tested on an emulator of this project, in memory, under virtual time. That tests \
-                 the driver against public facts; no device of the vendor was there, and nothing \
-                 is said of one."
+                 the driver against public facts. The result holds for no real device."
             }
             TargetKind::EmulatorOnWire => {
                 "Tested on an emulator of this project, over a real wire. That tests the driver \
-                 and its link; no device of the vendor was there, and nothing is said of one."
+                 and its link. The result holds for no real device."
             }
             TargetKind::Recording => {
                 "Tested on a recording of an earlier run: the driver still reads what was \

@@ -18,7 +18,7 @@ pub const RESULTS: &str = "results.json";
 /// whatever form the report has, so that a bundle holds the same.
 ///
 /// # Errors
-/// A sentence, if a report could not be made.
+/// Error text, if a report could not be made.
 pub fn render(results: &Results) -> Result<Vec<(&'static str, String)>, String> {
     let reports = [
         ("report.html", html::render(results)?),
@@ -33,7 +33,7 @@ pub fn render(results: &Results) -> Result<Vec<(&'static str, String)>, String> 
 /// Writes the result file and every report into a folder; returns the paths.
 ///
 /// # Errors
-/// A sentence that names the file that could not be written.
+/// Error text that names the file that could not be written.
 pub fn write_all(results: &Results, folder: &Path) -> Result<Vec<PathBuf>, String> {
     let json = serde_json::to_string(results).map_err(|e| e.to_string())?;
     let json = json_text(&json).into_owned() + "\n";
@@ -113,7 +113,7 @@ fn span(results: &Results) -> (f64, f64) {
     (from, from + results.seconds)
 }
 
-/// The time covered by spans, which may overlap: runs side by side take their time once.
+/// Returns the time that at least one span covers, in seconds: parallel runs count once.
 fn wall_time(mut spans: Vec<(f64, f64)>) -> f64 {
     spans.sort_by(|a, b| a.0.total_cmp(&b.0));
     let (mut total, mut end) = (0.0, f64::NEG_INFINITY);

@@ -115,7 +115,7 @@ fn from_a_run_to_a_verified_bundle() {
         0,
         "lab.qkdreport: valid",
     );
-    says(&["verify", "lab.qkdreport"], 3, "NOT vouched for");
+    says(&["verify", "lab.qkdreport"], 3, "NOT VERIFIED");
     says(
         &["verify", "lab.qkdreport", "--key", "others/lab.pub"],
         1,
@@ -124,7 +124,7 @@ fn from_a_run_to_a_verified_bundle() {
     says(
         &["verify", "lab.qkdreport", "--key", "one.toml"],
         2,
-        "holds no Ed25519 public key",
+        "does not contain an Ed25519 public key",
     );
     says(
         &["verify", "missing.qkdreport", "--key", "keys/lab.pub"],

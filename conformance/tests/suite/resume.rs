@@ -26,8 +26,8 @@ fn chained(entries: &[String]) -> String {
 
 const UNREACHABLE: &str = "polatis+tcp://127.0.0.1:1";
 
-/// Entries of a run on `rack 3` at `uri` that was ended in the middle of a change. `serial`: of the
-/// device that was changed.
+/// Entries of a run on `rack 3` at `uri` that was interrupted during a change. `serial`: serial
+/// number of the device that was changed.
 fn entries(uri: &str, serial: &str) -> Vec<String> {
     let about = qkd_conformance::suite::about();
     let dut = format!("rack 3 at {uri}");
@@ -159,7 +159,7 @@ fn the_state_of_one_device_is_never_restored_into_another() {
         if code == 7 {
             for part in [
                 "the earlier run was on Polatis N-OST-16x16-LA1-DMHNS, serial of another device",
-                "before it: connections 1-17",
+                "previous state: connections 1-17",
                 "qkdctl switch apply",
                 "identity-changed",
             ] {

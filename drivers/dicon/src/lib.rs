@@ -45,8 +45,8 @@ pub const ASSUMPTIONS: &[Assumption] = &[
 /// The largest side of a matrix that is believed.
 const MAX_MATRIX_SIZE: u32 = 1_024;
 
-/// Silence after the sentinel's answer, in which a second one is read away. The time of an answer
-/// is not public; at 115200 a line takes a few milliseconds.
+/// Silence after the reply to the sentinel, during which a second reply is discarded. The response
+/// time is not public; at 115200 baud a line takes a few milliseconds.
 const SILENCE: Duration = Duration::from_millis(300);
 
 /// Facts about this driver that need no device.

@@ -251,7 +251,7 @@ async fn a_refused_step_reports_the_completed_steps() {
         )
     );
     far.now().device.refuses = false;
-    // The error of the second step is lost: it was done, and is said to be.
+    // The error of the second step is lost; the step was made, and is reported as made.
     far.inject("X1 CH 2 2", PeerFault::Answer(""));
     let error = switch.apply(&plan).await.unwrap_err();
     assert_eq!(
@@ -322,7 +322,7 @@ async fn mismatched_replies_of_the_matrix_fail_only_one_call() {
     ];
     far.assert_one_read_fails(&opened, "CH 2?", &wrong, "1-5")
         .await;
-    // Once may be a wrong bit; another device says so twice.
+    // A single different reply may have a wrong bit; two prove another device.
     let another = || PeerFault::Answer("Dicon Fiberoptics Inc, GP600, 20B0, 7.0\r");
     far.inject("*IDN?", another());
     switch.identity().await.unwrap();

@@ -40,7 +40,7 @@ pub enum ProtoError {
     /// A key id that is empty, too long, or holds other than visible ASCII characters.
     #[error("the id of key {0} is empty, longer than 128 characters, or not visible ASCII")]
     NotAnId(usize),
-    /// An extension's value that is no JSON, or whose name lacks a vendor's prefix.
+    /// An extension's value that is not JSON, or whose name lacks a vendor's prefix.
     #[error(
         "extension `{0}`: its name needs a vendor's prefix ending in `_`, and its value must be \
          JSON"
@@ -85,7 +85,7 @@ pub struct Status {
     pub max_key_size: Option<u64>,
     /// Least size, in bits.
     pub min_key_size: Option<u64>,
-    /// The most additional receivers; 0: none.
+    /// Maximum number of additional receivers; 0: none.
     #[serde(rename = "max_SAE_ID_count")]
     pub max_sae_count: Option<u64>,
 }

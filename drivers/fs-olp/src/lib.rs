@@ -130,7 +130,7 @@ fn units(uri: &DeviceUri) -> Result<Units> {
         Some("1") => Some(1.0),
         Some(other) => {
             return Err(Error::invalid(format!(
-                "power-scale={other}: it takes 0.01, 0.1 or 1"
+                "power-scale={other}: expected 0.01, 0.1 or 1"
             )));
         }
     };
@@ -155,7 +155,7 @@ fn poll(uri: &DeviceUri) -> Result<Option<Duration>> {
         Some(text) => match humantime::parse_duration(text) {
             Ok(every) if every >= Duration::from_millis(10) => Ok(Some(every)),
             _ => Err(Error::invalid(format!(
-                "poll={text}: it takes a time from 10ms on, such as 1s, or off"
+                "poll={text}: expected a duration of at least 10ms, such as 1s, or off"
             ))),
         },
     }

@@ -29,7 +29,7 @@ use zeroize::Zeroizing;
 /// Packets between two checks of the modules. The vendor's library checks before each of its reads.
 const PACKETS_PER_CHECK: usize = 64;
 
-/// The most bytes of one call, whatever the rate.
+/// Maximum number of bytes of one call, whatever the rate.
 const MAX_REQUEST_BYTES: usize = 1 << 24;
 
 const PARAMETERS: &[ParameterSpec] = &[ParameterSpec::read_only(
@@ -64,7 +64,7 @@ fn not_random(failure: impl std::fmt::Display) -> Error {
     Error::misbehaved(
         DeviceMisbehaved::ValueOutOfRange,
         format!(
-            "its bytes fail the health test of NIST SP 800-90B: {failure}; they were thrown away, \
+            "its bytes fail the health test of NIST SP 800-90B: {failure}; they were discarded, \
              and no more are given out until it is enabled or opened again"
         ),
     )
@@ -185,7 +185,7 @@ impl Quantis {
         if let Err(error) = proto::check_packets(bytes.len(), count) {
             return Err(Error::misbehaved(
                 DeviceMisbehaved::ShortPacket,
-                format!("{error}; they were thrown away"),
+                format!("{error}; the bytes were discarded"),
             )
             .with_effect(Effect::Unknown));
         }
@@ -316,8 +316,8 @@ impl Device for Quantis {
         }
         self.command(Request::ModuleEnable, until).await?;
         *self.test() = HealthTest::default();
-        // The library waits for a second after enabling, and throws 4096 bytes away. They are the
-        // start-up test.
+        // The vendor's library waits for 1 s after enabling, and discards 4096 bytes. Here these
+        // bytes are the input of the start-up test.
         sleep(Duration::from_secs(1).min(until.saturating_duration_since(Instant::now()))).await;
         self.packets(4096 / PACKET, until).await.map(drop)
     }

@@ -205,7 +205,7 @@ async fn a_failed_generator_delivers_no_bytes() {
     assert_eq!(
         generator.0.lock().unwrap().packets,
         8,
-        "4096 bytes are thrown away"
+        "4096 bytes are discarded"
     );
     random.random(16).await.unwrap();
 }

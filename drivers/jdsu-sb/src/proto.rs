@@ -13,7 +13,7 @@ pub const BAUD: u32 = 1_200;
 /// handshake.
 pub const BUFFER: usize = 100;
 
-/// The most channels that a switch has.
+/// Maximum number of channels that a switch has.
 pub const MOST_CHANNELS: u32 = 48;
 
 /// The entries of the error queue.

@@ -24,14 +24,14 @@ use std::{
     time::Duration,
 };
 
-/// The transport whose addresses are names of in-memory endpoints ([`OpenContext::with_memory`]);
-/// every driver opens it.
+/// Name of the in-memory transport, which every driver supports. Its addresses are names of
+/// endpoints ([`OpenContext::with_memory`]).
 pub const MEMORY_TRANSPORT: &str = "mem";
 
-/// Serial settings that the driver knows.
+/// Serial settings of a driver.
 #[derive(Debug, Clone, Copy)]
 pub struct SerialSettings {
-    /// Line speed, unless the URI says `baud=`.
+    /// Line speed, in baud. `baud=` in the URI overrides it.
     pub baud: u32,
     /// Whether RTS/CTS flow control is used.
     pub hardware_flow: bool,
@@ -52,18 +52,18 @@ pub struct OpenContext {
 }
 
 impl OpenContext {
-    /// Without credentials beyond the environment's.
+    /// Creates a context whose only credentials are those in environment variables.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
-    /// Sets the credentials.
+    /// Sets the credentials. Environment variables still override their fields.
     #[must_use]
     pub fn with_credentials(mut self, credentials: Credentials) -> Self {
         self.credentials = credentials;
         self
     }
-    /// With assumptions accepted for every device.
+    /// Accepts these assumptions, by ID, for every device.
     #[must_use]
     pub fn with_accepted_assumptions(
         mut self,
@@ -72,19 +72,19 @@ impl OpenContext {
         self.accepted.extend(assumptions);
         self
     }
-    /// With a deadline for each call, unless the URI has its own.
+    /// Sets the deadline of each call, instead of 5 s. `deadline=` in the URI overrides it.
     #[must_use]
     pub fn with_deadline(mut self, deadline: Duration) -> Self {
         self.deadline = Some(deadline);
         self
     }
-    /// With an in-memory endpoint, reached as `driver+mem://name`.
+    /// Adds an in-memory endpoint, whose URI is `driver+mem://name`.
     #[must_use]
     pub fn with_memory(mut self, name: impl Into<String>, endpoint: Endpoint) -> Self {
         self.memory.insert(name.into(), endpoint);
         self
     }
-    /// The in-memory endpoints, by name.
+    /// Returns the in-memory endpoints, by name.
     pub fn memory(&self) -> impl Iterator<Item = (&str, &Endpoint)> {
         self.memory
             .iter()
@@ -96,7 +96,7 @@ impl OpenContext {
         self.transcript = Some(transcript);
         self
     }
-    /// Answering from a transcript: no link touches a wire, whatever the URI's transport.
+    /// Answers every exchange from a transcript. No link is opened, whatever transport the URI has.
     #[must_use]
     pub fn with_replay(mut self, replay: Replay) -> Self {
         self.replay = Some(Arc::new(replay));
@@ -109,7 +109,7 @@ impl OpenContext {
         self.faults = Some(Arc::new(faults));
         self
     }
-    /// With the process's receiver of SNMP notifications.
+    /// Sets the receiver of SNMP notifications, which all devices of the process share.
     #[cfg(feature = "snmp")]
     #[must_use]
     pub fn with_notifications(
@@ -120,12 +120,13 @@ impl OpenContext {
         self
     }
 
+    /// Returns the time of the transcript, in microseconds; 0 without a transcript.
     pub(crate) fn transcript_now(&self) -> u64 {
         self.transcript.as_ref().map_or(0, Transcript::now)
     }
 
-    /// Records a failed opening in the transcript, because errors before the link exists are in no
-    /// exchange.
+    /// Records a failed opening in the transcript, because an error before the link exists belongs
+    /// to no exchange. `begun`: its start, as of [`transcript_now`](Self::transcript_now).
     pub(crate) fn record_failed_open(&self, uri: &DeviceUri, begun: u64, error: &Error) {
         if let Some(transcript) = &self.transcript {
             transcript.push(Record {
@@ -154,24 +155,27 @@ impl OpenContext {
             .filter(|d| (Duration::from_millis(1)..=Duration::from_secs(600)).contains(d))
             .ok_or_else(|| {
                 Error::invalid(format!(
-                    "deadline={text}: it takes a time from 1ms to 10m, such as 5s"
+                    "deadline={text}: expected a duration from 1ms to 10m, such as 5s"
                 ))
             })
     }
 
-    /// The descriptor of a device that this driver opens by this URI.
+    /// Returns the descriptor of a device that this driver opens with this URI.
     ///
     /// # Errors
     /// As [`deadline`](Self::deadline).
     pub fn descriptor(&self, info: &'static DriverInfo, uri: &DeviceUri) -> Result<Descriptor> {
-        let named = uri
+        let accepted_in_uri = uri
             .parameters()
             .iter()
             .filter(|(name, _)| name == "assume")
             .map(|(_, id)| id.clone());
         Ok(Descriptor::new(info.name, uri.to_string(), info.maturity)
             .with_kinds(info.kinds)
-            .with_assumptions(info.assumptions, named.chain(self.accepted.iter().cloned()))
+            .with_assumptions(
+                info.assumptions,
+                accepted_in_uri.chain(self.accepted.iter().cloned()),
+            )
             .with_deadline(self.deadline(uri)?))
     }
 
@@ -183,8 +187,8 @@ impl OpenContext {
         let name = uri.parameter("credentials").ok_or_else(|| {
             Error::new(
                 ErrorKind::Authentication,
-                "this device needs credentials: name an entry of \
-                the credentials file with credentials=<name>",
+                "this device needs credentials: name an entry of the credentials file with \
+                 credentials=<name>",
             )
         })?;
         self.credentials.entry(name)
@@ -196,7 +200,7 @@ impl OpenContext {
             Error::new(
                 ErrorKind::Unreachable,
                 format!(
-                    "there is no in-memory endpoint `{}`; there are: {}",
+                    "there is no in-memory endpoint `{}`; the endpoints are: {}",
                     uri.host(),
                     names.join(", ")
                 ),
@@ -204,9 +208,9 @@ impl OpenContext {
         })
     }
 
-    fn wrong_level(uri: &DeviceUri) -> Error {
+    fn wrong_link_type(uri: &DeviceUri) -> Error {
         Error::invalid(format!(
-            "the in-memory endpoint `{}` is of another level than driver {} needs",
+            "the in-memory endpoint `{}` has another link type than driver {} needs",
             uri.host(),
             uri.driver()
         ))
@@ -238,7 +242,8 @@ impl OpenContext {
         self.traced(self.faulty(link, faulty), traced)
     }
 
-    /// Opens a byte link to the device: `serial`, `tcp`, `unix` or `mem`.
+    /// Opens a byte link to the device: `serial`, `tcp`, `unix` or `mem`. `port`: the TCP port if
+    /// the URI has none. `serial`: `None` if the driver has no serial transport.
     ///
     /// # Errors
     /// `InvalidInput` for an invalid address; errors of the link.
@@ -257,13 +262,12 @@ impl OpenContext {
         let link = StreamLink::open(connector, options, self.deadline(uri)?)
             .await
             .map_err(|mut e| {
-                // Noise, or a line that cannot be read at the other end, is what a wrong speed
-                // looks like.
+                // A wrong line speed causes unreadable replies or none.
                 if uri.transport() == "serial"
                     && !matches!(e.kind, ErrorKind::Busy | ErrorKind::Unreachable)
                 {
                     e.detail
-                        .push_str("; is the line's speed right? baud= sets it");
+                        .push_str("; check the line speed, which baud= sets");
                 }
                 e.into_read_error("open")
             })?;
@@ -285,11 +289,11 @@ impl OpenContext {
                 Endpoint::Bytes(connector) => {
                     Ok(Box::new(memory::SharedConnector(Arc::clone(connector))))
                 }
-                _ => Err(Self::wrong_level(uri)),
+                _ => Err(Self::wrong_link_type(uri)),
             },
-            "tcp" | "unix" if uri.parameter("baud").is_some() => {
-                Err(Error::invalid(format!("{uri}: baud= is of serial lines")))
-            }
+            "tcp" | "unix" if uri.parameter("baud").is_some() => Err(Error::invalid(format!(
+                "{uri}: baud= applies only to serial lines"
+            ))),
             #[cfg(feature = "tcp")]
             "tcp" => {
                 if uri.host().is_empty() {
@@ -330,7 +334,7 @@ impl OpenContext {
         }
     }
 
-    /// An SNMP link to the device: `snmp` or `mem`.
+    /// Opens an SNMP link to the device: `snmp` or `mem`. Notifications are published in `events`.
     ///
     /// # Errors
     /// `Authentication`, `Unreachable`, `InvalidInput`.
@@ -344,7 +348,7 @@ impl OpenContext {
                 Endpoint::Snmp(service) => {
                     Arc::new(memory::MemorySnmpLink::new(uri.host(), Arc::clone(service)))
                 }
-                _ => return Err(Self::wrong_level(uri)),
+                _ => return Err(Self::wrong_link_type(uri)),
             },
             #[cfg(feature = "snmp")]
             "snmp" => {
@@ -371,8 +375,8 @@ impl OpenContext {
         Ok(self.wrapped(link, |link| Arc::new(link), |link| Arc::new(link)))
     }
 
-    /// A USB link to the device: `usb` (libusb), `usbip` or `mem`. The interface is claimed, and
-    /// configuration 1 selected.
+    /// Opens a USB link to the device with these IDs: `usb` (libusb), `usbip` or `mem`. Claims the
+    /// interface, and selects configuration 1.
     ///
     /// # Errors
     /// `NotFound`, `IdentityChanged`, `Busy`, `Unreachable`, `InvalidInput`.
@@ -393,7 +397,7 @@ impl OpenContext {
                     memory::MemoryUsbLink::open(uri.host(), Arc::clone(service), vendor, product)
                         .map_err(|e| e.into_read_error("open"))?,
                 ),
-                _ => return Err(Self::wrong_level(uri)),
+                _ => return Err(Self::wrong_link_type(uri)),
             },
             #[cfg(feature = "usb-system")]
             "usb" => crate::link::usb_host::HostUsbLink::open(
@@ -449,7 +453,8 @@ impl OpenContext {
         Ok(self.wrapped(link, |link| Arc::new(link), |link| Arc::new(link)))
     }
 
-    /// An HTTP link to a server: `https` (mutual TLS by the URI's credentials), `http` or `mem`.
+    /// Opens an HTTP link to a server: `https` (mutual TLS with the URI's credentials), `http` or
+    /// `mem`.
     ///
     /// # Errors
     /// `Authentication`, `InvalidInput`.
@@ -464,7 +469,7 @@ impl OpenContext {
                     Arc::clone(service),
                     client.clone(),
                 )),
-                _ => return Err(Self::wrong_level(uri)),
+                _ => return Err(Self::wrong_link_type(uri)),
             },
             #[cfg(feature = "http")]
             "https" => {
@@ -480,8 +485,8 @@ impl OpenContext {
                     .find(|n| uri.parameter(n).is_some())
                 {
                     return Err(Error::invalid(format!(
-                        "{uri}: {name}= is about the server's certificate, which http has none \
-                         of; use https, or leave it out"
+                        "{uri}: {name}= configures the check of the server's certificate, which \
+                         only https has; use https, or remove {name}="
                     )));
                 }
                 HttpsLink::open(&uri.authority(80), None)?

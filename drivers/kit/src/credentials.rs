@@ -296,7 +296,7 @@ fn check_owner(owner: u32, mode: u32, user: Option<u32>) -> Result<(), String> {
     let mode = mode & 0o777;
     if mode & 0o077 != 0 {
         return Err(format!(
-            "others may read it (mode {mode:03o}); make it yours alone with chmod 600"
+            "others may read it (mode {mode:03o}); restrict it to its owner with chmod 600"
         ));
     }
     match user {

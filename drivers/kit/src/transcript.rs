@@ -230,7 +230,7 @@ impl Transcript {
 /// Reads a transcript.
 ///
 /// # Errors
-/// A sentence that names the line.
+/// Error text that names the line.
 pub fn parse(text: &str) -> Result<Vec<Record>, String> {
     text.lines()
         .enumerate()

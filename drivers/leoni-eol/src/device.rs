@@ -1,4 +1,4 @@
-//! The switch over the kit's.
+//! [`Protocol`] of the switch: the driver kit builds the device on it.
 
 use crate::proto;
 use async_trait::async_trait;

@@ -113,7 +113,7 @@ pub(crate) trait Interface: Send + Sync {
     async fn paths(&self, until: Instant) -> Result<Vec<Pair>>;
     /// Reads the states of ports, in the requested order.
     async fn states(&self, ports: &[Port], until: Instant) -> Result<Vec<PortState>>;
-    /// The most pairs of one command.
+    /// Maximum number of pairs of one command.
     fn pairs_per_command(&self) -> usize;
     /// Whether it takes [`Change::Only`].
     fn replaces(&self) -> bool {

@@ -248,7 +248,7 @@ impl Protocol {
                 wrong("the speed of the USB serial port is not public: give baud=")
             }
             _ if protocol != Self::Snmp && uri.parameter("power-scale").is_some() => {
-                wrong("power-scale= is of SNMP")
+                wrong("power-scale= applies only to SNMP")
             }
             _ => Ok(protocol),
         }
@@ -303,7 +303,7 @@ impl Driver for PolatisDriver {
                     .unwrap_or(0.001);
                 if !(1e-6..=1.0).contains(&scale) {
                     return Err(Error::invalid(format!(
-                        "power-scale={scale}: it takes the dBm of one step, such as 0.001"
+                        "power-scale={scale}: expected the size of one step in dBm, such as 0.001"
                     )));
                 }
                 let agent = SnmpClient::new(

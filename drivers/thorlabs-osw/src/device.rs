@@ -1,4 +1,4 @@
-//! The switch over the kit's.
+//! [`Protocol`] of the switch: the driver kit builds the device on it.
 
 use crate::proto;
 use async_trait::async_trait;
@@ -7,11 +7,12 @@ use qkd_hal::{Capabilities, Identity, Operation, Result};
 use qkd_switch_hal::{CrossConnects, Geometry, Step, SwitchCapabilities};
 use std::time::Duration;
 
-/// PnPQ polls each 300 ms for up to 3 s; qudi throws the first reading after a set away.
+/// As the public programs do: PnPQ polls every 300 ms for up to 3 s, and qudi discards the first
+/// reading after a set.
 const SETTLING: Settling =
     Settling::polled(Duration::from_secs(3), Duration::from_millis(300)).discard_first();
 
-/// An OSW12 or OSW22.
+/// An OSW12 (1×2) or OSW22 (2×2).
 pub(crate) struct OswSwitch {
     pub(crate) geometry: Geometry,
 }

@@ -151,7 +151,7 @@ impl Driver for QlineDriver {
                 .filter(|s| (1..=3600).contains(s))
                 .map(Duration::from_secs)
                 .ok_or_else(|| {
-                    Error::invalid("calibration-deadline= takes a time from 1s to 60m")
+                    Error::invalid("calibration-deadline=: expected a duration from 1s to 60m")
                 })?,
         };
         let descriptor = context.descriptor(&INFO, uri)?;

@@ -28,9 +28,9 @@ pub const KMS_ALICE_PORT: u16 = 13_003;
 /// Port of the ETSI GS QKD 014 server at Bob, plain HTTP.
 pub const KMS_BOB_PORT: u16 = 13_004;
 
-/// The most bytes of a `nai`: a histogram has 312 bins of 4 bytes.
+/// Maximum number of bytes of a `nai`: a histogram has 312 bins of 4 bytes.
 pub const ARRAY_LIMIT: usize = 1 << 20;
-/// The most bytes of a picture in an `hws` reply.
+/// Maximum number of bytes of a picture in an `hws` reply.
 pub const PICTURE_LIMIT: usize = 1 << 23;
 
 /// End of the QKD link.

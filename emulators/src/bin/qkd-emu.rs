@@ -116,7 +116,7 @@ enum Command {
 fn assignment(text: &str) -> Result<(String, String), String> {
     text.split_once('=')
         .map(|(n, v)| (n.to_owned(), v.to_owned()))
-        .ok_or_else(|| format!("`{text}` is no NAME=VALUE"))
+        .ok_or_else(|| format!("`{text}` is not NAME=VALUE"))
 }
 
 /// Prints a JSON line. A closed standard output does not end the emulator.

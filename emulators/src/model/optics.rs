@@ -24,7 +24,8 @@ pub fn entropy(x: f64) -> f64 {
     }
 }
 
-/// The most secret bits per use of a channel with this transmittance.
+/// Returns the upper bound of the secret bits per use of a channel with this transmittance (PLOB
+/// bound).
 #[must_use]
 pub fn plob(transmittance: f64) -> f64 {
     if transmittance >= 1.0 {

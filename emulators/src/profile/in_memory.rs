@@ -93,7 +93,7 @@ impl InMemory {
     /// of a Qline).
     ///
     /// # Errors
-    /// A sentence for the user.
+    /// Error text for the user.
     pub fn fault(&self, spec: &str) -> Result<(), String> {
         let (faults, fault) = self.controls.find(spec)?;
         if !self.bytes && (!matches!(fault.fault, Fault::Device(_)) || fault.trigger.after > 0) {
@@ -109,7 +109,7 @@ impl InMemory {
     /// Changes a setting that can be changed while running.
     ///
     /// # Errors
-    /// A sentence for the person who asked.
+    /// Error text for the user.
     pub fn set(&self, name: &str, value: &str) -> Result<(), String> {
         self.controls.set(name, value)
     }

@@ -145,7 +145,7 @@ impl RunningEmulator {
     /// pair; the default is the first end.
     ///
     /// # Errors
-    /// A sentence for the user.
+    /// Error text for the user.
     pub fn fault(&self, spec: &str) -> Result<(), String> {
         let (faults, fault) = self.controls.find(spec)?;
         faults.add(fault)
@@ -162,7 +162,7 @@ impl RunningEmulator {
     /// Changes a setting that can be changed while running.
     ///
     /// # Errors
-    /// A sentence for the person who asked.
+    /// Error text for the user.
     pub fn set(&self, name: &str, value: &str) -> Result<(), String> {
         self.controls.set(name, value)
     }

@@ -55,7 +55,7 @@ pub(crate) struct Global {
     /// Prints results and errors only: no progress, no notes, no warnings.
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub(crate) quiet: bool,
-    /// Credentials file (TOML, yours alone: mode 600) [default: ~/.config/qkdctl/credentials.toml,
+    /// Credentials file (TOML, with mode 600) [default: ~/.config/qkdctl/credentials.toml,
     /// if there is one].
     #[arg(long, global = true, value_name = "FILE", env = "QKDCTL_CREDENTIALS")]
     pub(crate) credentials: Option<PathBuf>,
@@ -182,15 +182,15 @@ fn point_in_time(text: &str) -> Result<SystemTime, String> {
 
 const CONFORM_HELP: &str = "\
 Exit codes, in place of those of the other commands:
-  0    what was tested conforms
-  1    something does not conform
+  0    all devices conform, as far as they were tested
+  1    a device does not conform
   2    wrong argument or file; nothing was sent to a device
   3    inconclusive: a device did not respond, a case was undetermined, or nothing ran
   4    busy: another program uses the device; nothing was sent to it
   7    another device responds at the address, or a device of another vendor; nothing was changed
   70   a defect of this program or this machine
-  74   done, and results or output could not be written; devices are as the journal says
-  129, 130, 143  ended by SIGHUP, SIGINT, SIGTERM before its end; go on with --resume
+  74   the run is complete, but results, reports or output could not be written
+  129, 130, 143  interrupted by SIGHUP, SIGINT, SIGTERM; continue with --resume
 
 Examples:
   qkdctl conform polatis-rack3.toml --out observe
@@ -654,7 +654,8 @@ pub(crate) enum EncryptorCommand {
         /// The channel, as `show` names it.
         #[arg(long)]
         channel: String,
-        /// File made by `key take`, yours alone; its first key, or the one that --id names.
+        /// File that `key take` wrote, with mode 600. Its first key is staged, or the one that
+        /// --id names.
         #[arg(long, value_name = "FILE")]
         key: PathBuf,
         /// ID of the key in the file; default: the first key.

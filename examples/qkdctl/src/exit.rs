@@ -24,9 +24,10 @@ Exit codes:
   129, 130, 143
       ended by SIGHUP, SIGINT, SIGTERM; nothing was changed
 
-A signal in the middle of a change lets the step under way end, reads back,
-prints the state of the devices and what was spent, and ends with 8. A second
-signal ends at once. `conform`, `doctor` and `demo` list codes of their own.";
+After a signal during a change, the program completes the present step, reads
+back, prints the state of the devices and the keys that were taken, and ends
+with 8. A second signal ends it immediately. `conform`, `doctor` and `demo`
+list codes of their own.";
 
 /// The device is not ready, or has no keys left.
 pub(crate) const NOT_READY: u8 = 9;

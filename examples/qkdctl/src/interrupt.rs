@@ -14,17 +14,17 @@ use tokio::sync::watch;
 
 use crate::exit;
 
-/// The longest that a line about a signal may take to be written: the terminal may be stopped.
+/// Maximum time that the program waits for a line about a signal: the terminal may be stopped.
 const LINE_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// The longest that a command that only reads takes to end.
+/// Maximum time between a signal and the end of a command that only reads.
 const END_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Work during which a signal can arrive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Work {
-    /// A device may be changed: the first signal lets the step under way end, the second ends at
-    /// once.
+    /// A change of a device: it ends after the present step at the first signal, and immediately at
+    /// the second.
     Change,
     /// A view that ends when it is notified.
     View,
@@ -41,9 +41,9 @@ struct State {
 #[derive(Debug)]
 struct Shared {
     state: Mutex<State>,
-    /// The first signal, for work that was begun before it.
+    /// The first signal, for work that began before it.
     first: watch::Sender<Option<EndSignal>>,
-    /// The signal that ends the program now.
+    /// The signal at which the program ends immediately.
     end: watch::Sender<Option<EndSignal>>,
 }
 
@@ -70,7 +70,10 @@ impl Shared {
             } else {
                 ""
             };
-            print_line(format!("{} again: ends at once{warning}", signal.name()));
+            print_line(format!(
+                "{} again: ends immediately{warning}",
+                signal.name()
+            ));
             std::process::exit(code.into());
         }
         state.first = Some(signal);
@@ -78,7 +81,7 @@ impl Shared {
         self.first.send_replace(Some(signal));
         match work {
             Some(Work::Change) => print_line(format!(
-                "{}: finishes the step under way and reads back; a second signal ends at once",
+                "{}: completes the present step and reads back; a second signal ends immediately",
                 signal.name()
             )),
             Some(_) => {}
@@ -169,12 +172,12 @@ impl Guard {
         received(&self.shared.first).await
     }
 
-    /// The exit code of a change that ended with `code`, once its result is printed.
+    /// Returns the exit code of a change that ended with `code`, after its result was printed.
     pub(crate) fn exit_code(&self, code: u8) -> u8 {
         match self.signal() {
             Some(signal) => {
                 console::error_line(&format!(
-                    "{} came in the middle of a change; how it ended is above",
+                    "{} arrived during a change, whose result is printed above",
                     signal.name()
                 ));
                 exit::EXIT_STATE_CHANGED

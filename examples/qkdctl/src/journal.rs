@@ -1,5 +1,6 @@
-//! The local journal: a line for each change that was tried and each of its steps, and how it
-//! ended, with the ids of keys. Holds no secrets; readable by its owner alone.
+//! The local journal of changes. The start and the end of each change, and of each of its steps,
+//! are one line each, with the IDs of the keys. The journal contains no secrets, and only its owner
+//! can read it.
 
 use etcetera::{AppStrategy, AppStrategyArgs, choose_app_strategy};
 use qkd_hal::{Error, ErrorKind, Key, KeyId, Result, text::json_text};
@@ -14,19 +15,19 @@ use std::{
     time::SystemTime,
 };
 
-/// The outcome of a change or a step that was begun.
+/// Outcome in the line that records the start of a change or a step.
 const BEGUN: &str = "begun";
 
-/// The outcome of a change that was made.
+/// Outcome in the line that records the end of a change that was applied.
 const DONE: &str = "done";
 
-/// The longest line of a journal, in bytes: the plan of a large switch has some ten thousand.
+/// Maximum length of a line, in bytes. The plan of a large switch has about 10,000.
 const MAX_LINE: u64 = 1 << 20;
 
-/// Number of bytes that are read from the end of a journal.
+/// Maximum number of bytes that [`read`] reads, from the end of the journal.
 const MAX_READ: u64 = 1 << 20;
 
-/// This run of the program, which each of its lines names.
+/// ID of this run of the program, which each line contains: start time and process ID.
 static INVOCATION: LazyLock<String> = LazyLock::new(|| {
     let now = humantime::format_rfc3339_millis(SystemTime::now());
     format!("{now}/{}", std::process::id())
@@ -38,25 +39,28 @@ static INVOCATION: LazyLock<String> = LazyLock::new(|| {
 pub(crate) enum Outcome {
     /// The change was applied.
     Done,
-    /// It failed, or a signal cut it.
+    /// The change failed, or a signal interrupted it.
     Failed,
-    /// The journal does not say: the program was killed, or it runs.
+    /// The journal has no end of the change: the program was killed, or is still running.
     Unfinished,
 }
 
-/// A change, or a step of one, with its end.
+/// A change, or a step of one, with its outcome.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Change {
-    /// Start of the change.
+    /// Start of the change (RFC 3339, UTC).
     pub(crate) begun_at: String,
+    /// End of the change (RFC 3339, UTC); `None` if unfinished.
     pub(crate) ended_at: Option<String>,
-    /// The run of the program that made it.
+    /// ID of the run of the program that made the change.
     pub(crate) invocation: String,
     pub(crate) user: String,
+    /// URI of the device.
     pub(crate) device: String,
     pub(crate) operation: String,
+    /// Arguments of the operation, such as the steps of a plan.
     pub(crate) detail: String,
-    /// Keys that it concerns.
+    /// IDs of the keys that the change concerns.
     pub(crate) key_ids: Vec<String>,
     pub(crate) outcome: Outcome,
     /// Result as text; `None` if unfinished.
@@ -81,7 +85,7 @@ impl From<Line> for Change {
 }
 
 impl Change {
-    /// Whether a line says how this change ended.
+    /// Returns whether a line records the end of this change.
     fn is_ended_by(&self, line: &Line) -> bool {
         self.outcome == Outcome::Unfinished
             && (
@@ -97,6 +101,7 @@ impl Change {
             )
     }
 
+    /// Takes outcome, time and keys from the line that records the end of this change.
     fn end(&mut self, line: Line) {
         self.outcome = if line.outcome == DONE || line.outcome.starts_with("done, after ") {
             Outcome::Done
@@ -109,22 +114,23 @@ impl Change {
     }
 }
 
-/// The most changes whose end is looked for at a time.
+/// Maximum number of changes without an end while the journal is read. Beyond it, the oldest is
+/// returned as unfinished.
 const MAX_OPEN: usize = 1000;
 
-/// Returns the changes of the journal that `is_wanted` keeps, at most the last `most`, oldest
-/// first, and how many lines could not be read. No journal is an empty one.
+/// Returns the last changes for which `is_wanted` returns `true`, at most `max_count`, oldest
+/// first, and the number of lines that could not be parsed. A missing journal counts as empty.
 ///
 /// # Errors
 /// `Internal` if the file cannot be read.
 pub(crate) fn changes(
-    most: usize,
+    max_count: usize,
     is_wanted: impl Fn(&Change) -> bool,
 ) -> Result<(Vec<Change>, u64)> {
     let Some(path) = path() else {
         return Ok((Vec::new(), 0));
     };
-    let problem = |e: std::io::Error| {
+    let read_error = |e: std::io::Error| {
         Error::new(
             ErrorKind::Internal,
             format!("journal {}: {e}", path.display()),
@@ -133,13 +139,13 @@ pub(crate) fn changes(
     let mut file = match File::open(&path) {
         Ok(file) => BufReader::new(file),
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok((Vec::new(), 0)),
-        Err(e) => return Err(problem(e)),
+        Err(e) => return Err(read_error(e)),
     };
     let (mut kept, mut open) = (VecDeque::new(), VecDeque::<Change>::new());
     let mut keep = |change: Change| {
         if is_wanted(&change) {
             kept.push_back(change);
-            if kept.len() > most {
+            if kept.len() > max_count {
                 kept.pop_front();
             }
         }
@@ -151,7 +157,7 @@ pub(crate) fn changes(
         let read = (&mut file)
             .take(MAX_LINE)
             .read_until(b'\n', &mut bytes)
-            .map_err(problem)?;
+            .map_err(read_error)?;
         if read == 0 {
             break;
         }
@@ -166,8 +172,8 @@ pub(crate) fn changes(
             {
                 keep(oldest);
             }
-        } else if let Some(place) = open.iter().rposition(|c| c.is_ended_by(&line))
-            && let Some(mut change) = open.remove(place)
+        } else if let Some(index) = open.iter().rposition(|c| c.is_ended_by(&line))
+            && let Some(mut change) = open.remove(index)
         {
             change.end(line);
             keep(change);
@@ -179,7 +185,7 @@ pub(crate) fn changes(
     Ok((all, unreadable))
 }
 
-/// Where this program keeps its files.
+/// Returns the folders of this program; `None` if the user has no home directory.
 pub(crate) fn dirs() -> Option<impl AppStrategy> {
     choose_app_strategy(AppStrategyArgs {
         top_level_domain: "org".to_owned(),
@@ -192,6 +198,7 @@ pub(crate) fn dirs() -> Option<impl AppStrategy> {
 /// A line of the journal.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Line {
+    /// Time of the line (RFC 3339, UTC).
     pub(crate) at: String,
     #[serde(default)]
     pub(crate) invocation: String,
@@ -199,26 +206,28 @@ pub(crate) struct Line {
     pub(crate) device: String,
     pub(crate) operation: String,
     pub(crate) detail: String,
-    /// Keys that it concerns.
+    /// IDs of the keys that the change concerns.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) key_ids: Vec<String>,
+    /// `begun` at the start of a change; its result at the end, as of [`outcome`].
     pub(crate) outcome: String,
 }
 
 impl Line {
-    /// Whether it says that something was begun, and not how it ended.
+    /// Returns whether the line records the start of a change, not its end.
     pub(crate) fn is_begun(&self) -> bool {
         self.outcome == BEGUN
     }
 }
 
+/// Returns the path of the journal: `QKDCTL_JOURNAL`, or a file in the state folder of the user.
 fn path() -> Option<PathBuf> {
     std::env::var_os("QKDCTL_JOURNAL")
         .map(PathBuf::from)
         .or_else(|| Some(dirs()?.state_dir()?.join("journal.jsonl")))
 }
 
-/// A change, or a step of one, that is about to be tried.
+/// A change, or a step of one, to record.
 #[derive(Debug, Clone)]
 pub(crate) struct Entry {
     device: String,
@@ -241,24 +250,24 @@ impl Entry {
         }
     }
 
-    /// Names keys that it concerns.
+    /// Adds the IDs of keys that the change concerns.
     pub(crate) fn with_keys<'a>(mut self, ids: impl IntoIterator<Item = &'a KeyId>) -> Self {
         self.key_ids
             .extend(ids.into_iter().map(ToString::to_string));
         self
     }
 
-    /// Writes down that it begins.
+    /// Records the start of the change.
     pub(crate) fn begin(&self) {
         self.write(BEGUN.to_owned());
     }
 
-    /// Writes down how it ended.
+    /// Records the end of the change.
     pub(crate) fn end(&self, outcome: String) {
         self.write(outcome);
     }
 
-    /// Writes down a change before it is tried, and its outcome after it.
+    /// Runs a change, and records its start and its outcome.
     pub(crate) async fn run<T>(self, change: impl Future<Output = Result<T>>) -> Result<T> {
         self.begin();
         let result = change.await;
@@ -266,7 +275,7 @@ impl Entry {
         result
     }
 
-    /// The same, where keys are taken: the outcome names them.
+    /// As [`run`](Self::run), for a change that takes keys: the line of the end has their IDs.
     pub(crate) async fn run_taking(
         self,
         taking: impl Future<Output = Result<Vec<Key>>>,
@@ -315,7 +324,7 @@ impl Entry {
     }
 }
 
-/// Returns a result as in the journal.
+/// Returns the text of a result in the journal: `done`, or kind, message and effect of the error.
 pub(crate) fn outcome(error: Option<&Error>) -> String {
     error.map_or_else(
         || DONE.to_owned(),
@@ -323,8 +332,8 @@ pub(crate) fn outcome(error: Option<&Error>) -> String {
     )
 }
 
-/// Returns the last lines of the journal, oldest first; empty if there is no journal. Truncated
-/// lines are omitted.
+/// Returns the lines in the last [`MAX_READ`] bytes of the journal, oldest first; empty if there is
+/// no journal. Lines that cannot be parsed are omitted.
 pub(crate) fn read() -> Vec<Line> {
     let text = path().and_then(|path| {
         let mut file = File::open(path).ok()?;

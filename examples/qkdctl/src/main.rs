@@ -55,7 +55,9 @@ fn run(cli: cli::Cli) -> u8 {
     let runtime = match runtime {
         Ok(runtime) => runtime,
         Err(error) => {
-            console::error_line(&format!("error: no runtime: {error}"));
+            console::error_line(&format!(
+                "error: the async runtime could not be started: {error}"
+            ));
             return exit::INTERNAL;
         }
     };
@@ -69,7 +71,9 @@ async fn until_ended(cli: cli::Cli) -> u8 {
     let interrupt = match Interrupt::listen() {
         Ok(interrupt) => interrupt,
         Err(error) => {
-            console::error_line(&format!("error: no signals: {error}"));
+            console::error_line(&format!(
+                "error: signal handlers could not be installed: {error}"
+            ));
             return exit::INTERNAL;
         }
     };

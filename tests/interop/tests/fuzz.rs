@@ -29,8 +29,8 @@ const INPUTS: usize = if cfg!(debug_assertions) {
     1_000_000
 };
 
-/// The most bytes that decoding may hold at once: what was measured on the vectors, with room; a
-/// length field of 4 GiB would need far more.
+/// Returns the maximum number of bytes that decoding may allocate for an input: more than measured
+/// on the vectors, and far less than the 4 GiB of a false length field.
 fn allowance(input: usize) -> u64 {
     64 * 1024 + 64 * input as u64
 }

@@ -4,18 +4,19 @@ use super::{Line, PreviousRun, Snapshot};
 use qkd_hal::text::printable;
 use std::fmt::Write;
 
-/// The most characters of a text from a journal that a message shows.
+/// Maximum number of characters of a text from a journal in a message.
 const MAX_SHOWN: usize = 400;
 
-/// The suite of a journal whose lines have no digests, as versions before 0.2 wrote them.
-pub(super) fn unchained_suite(head: &str) -> Option<String> {
-    match serde_json::from_str(head).ok()? {
+/// Returns the suite of a journal whose lines have no digests, as older versions wrote it.
+pub(super) fn unchained_suite(first_line: &str) -> Option<String> {
+    match serde_json::from_str(first_line).ok()? {
         Line::Suite(of) => Some(of),
         _ => None,
     }
 }
 
-/// Why a journal of another version is not resumed, what it holds, and how to restore that.
+/// Returns the error text for a journal of another version: why it is not resumed, its snapshots,
+/// and how to restore each.
 pub(super) fn of_another_version(
     of: &str,
     suite: &str,
@@ -38,14 +39,14 @@ pub(super) fn of_another_version(
     for (dut, (case, all)) in changed {
         let _ = write!(
             text,
-            "\n  `{}`: ended in the middle of {}; before that, the state was:",
+            "\n  `{}`: interrupted during {}; before that, the state was:",
             printable(dut, MAX_SHOWN),
             printable(case, MAX_SHOWN)
         );
         if let Some(identity) = past.devices.get(dut).and_then(|d| d.identity.as_ref()) {
             let _ = write!(
                 text,
-                "\n    of {}; check that it answers there: qkdctl info DEVICE",
+                "\n    of {}; check that this device responds at the address: qkdctl info DEVICE",
                 printable(&identity.to_string(), MAX_SHOWN)
             );
         }
@@ -59,7 +60,7 @@ pub(super) fn of_another_version(
         }
     }
     text.push_str(
-        "\n  restore it with that version and --resume, or by hand as above; then remove the \
+        "\n  restore it with that version and --resume, or manually as above; then remove the \
          journal",
     );
     text
@@ -77,7 +78,7 @@ impl Snapshot {
             }
             Self::Connections(paths) => format!(
                 "qkdctl switch show DEVICE, then qkdctl switch apply DEVICE --connect {} for \
-                 those that are missing, and --disconnect PORT for those that are too many",
+                 missing paths, and --disconnect PORT for additional ones",
                 paths.replace(", ", ",")
             ),
             Self::Parameter(name, value) => format!("qkdctl set DEVICE {name}={value}"),
@@ -91,7 +92,7 @@ impl Snapshot {
                 settings.join(" ")
             ),
             Self::Port(..) | Self::Monitor { .. } | Self::Attenuation { .. } => {
-                "set it at the device itself, or with the vendor's tool".to_owned()
+                "set it at the device, or with the vendor's tool".to_owned()
             }
             Self::Other(_) => "it cannot be restored: read the device's state".to_owned(),
         }

@@ -1,4 +1,4 @@
-//! FF over the kit's switch.
+//! [`Protocol`] of the FF switches: the driver kit builds the device on it.
 
 use crate::proto::{ProtoError, ff};
 use async_trait::async_trait;

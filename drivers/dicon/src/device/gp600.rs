@@ -1,4 +1,4 @@
-//! The GP600 matrix over the kit's switch.
+//! [`Protocol`] of the GP600 matrix: the driver kit builds the device on it.
 
 use crate::proto::gp600::{self, DeviceError, Identification};
 use async_trait::async_trait;
@@ -17,8 +17,8 @@ use std::time::Duration;
 /// for one second.
 const SETTLING: Settling = Settling::polled(Duration::from_secs(1), Duration::from_millis(50));
 
-/// The most errors that are read away before a command. The length of the queue is not public; that
-/// of DiCon's MXS-9100 holds 8.
+/// Maximum number of old errors that are read and discarded before a command. The length of the
+/// queue is not public; that of DiCon's MXS-9100 holds 8.
 const ERRORS: usize = 16;
 
 const PARAMETERS: &[ParameterSpec] = &[

@@ -1,4 +1,4 @@
-//! The 1xN module over the kit's switch.
+//! [`Protocol`] of the 1xN module: the driver kit builds the device on it.
 
 use crate::proto::mems;
 use async_trait::async_trait;

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 /// The longest error body that is read, in bytes.
 const MAX_BODY: usize = 64 * 1024;
-/// The most parts of a list that are shown.
+/// Maximum number of parts of a list that are shown.
 const MAX_PARTS: usize = 8;
 /// The shortest run of characters that may be key material: 8 bytes in hexadecimal digits.
 const SHORTEST_KEY: usize = 16;

@@ -24,7 +24,7 @@ use std::{
 };
 use zeroize::{Zeroize, Zeroizing};
 
-/// The most bytes of a response's body.
+/// Maximum number of bytes of a response's body.
 const BODY_LIMIT: usize = 16 * 1024 * 1024;
 
 /// Requests to one server.

@@ -14,7 +14,7 @@ use std::fmt;
 
 /// sysDescr.0 and sysObjectID.0 (RFC 3418).
 const SYSTEM: [&[u32]; 2] = [&[1, 3, 6, 1, 2, 1, 1, 1, 0], &[1, 3, 6, 1, 2, 1, 1, 2, 0]];
-/// The most characters of a device's own words in an error.
+/// Maximum number of characters of a device's own words in an error.
 const MAX_SHOWN: usize = 120;
 
 /// Values of the SNMP system group, which every agent implements.

@@ -492,7 +492,7 @@ impl UsbLink for MemoryUsbLink {
     }
 }
 
-/// Requests, from a client of a given name.
+/// In-memory link to an HTTP server, from a client with a given name.
 pub struct MemoryHttpLink {
     name: String,
     service: Arc<dyn HttpService>,

@@ -56,7 +56,7 @@ impl SerialConnector {
     fn refused(&self, error: &tokio_serial::Error) -> LinkError {
         use tokio_serial::ErrorKind as K;
         let path = &self.path;
-        // EBUSY of TIOCEXCL comes as NoDevice, and a lock that is held says so in its text alone.
+        // tokio-serial maps EBUSY of TIOCEXCL to NoDevice, and reports a lock only in its text.
         if error.kind == K::NoDevice && std::path::Path::new(path).exists()
             || error.description.contains("lock")
         {

@@ -21,9 +21,9 @@ use tokio::{
 };
 use zeroize::Zeroizing;
 
-/// The most bytes that a device may send unasked before the line is cut.
+/// Maximum number of bytes that a device may send unasked before the line is cut.
 const MAX_UNSOLICITED_BYTES: usize = 1 << 20;
-/// The most characters of a reply in an error.
+/// Maximum number of characters of a reply in an error.
 const MAX_SHOWN: usize = 120;
 
 /// Method of resynchronisation after a lost, late or damaged reply, before the next exchange.
@@ -77,7 +77,7 @@ pub struct StreamOptions {
     pub startup_delay: Duration,
     /// Bytes that mean nothing outside a reply, such as the rest of a line end.
     pub ignored_bytes: &'static [u8],
-    /// The most bytes of a reply.
+    /// Maximum number of bytes of a reply.
     pub reply_limit: usize,
     /// Receives the events of loss and recovery of the link.
     pub events: EventHub,
@@ -432,7 +432,7 @@ impl Owner {
         if let Some(identity_probe) = &self.options.identity_probe {
             let exchange = (identity_probe.exchange)();
             let mut reply = self.transact(exchange, deadline).await?;
-            // One wrong bit is not another device: that one says so twice.
+            // Asked twice, because one wrong bit of a reply does not prove another device.
             let mut repeated = false;
             if self.names_another(&reply)
                 && let Some(identity_probe) = &self.options.identity_probe

@@ -31,7 +31,7 @@ const RET_SUBMIT: u32 = 3;
 const RET_UNLINK: u32 = 4;
 /// Of a device record in OP_REP_IMPORT.
 const RECORD: usize = 312;
-/// The most bytes of one transfer: what the kernel's own client allows.
+/// Maximum number of bytes of one transfer: what the kernel's own client allows.
 const TRANSFER_LIMIT: usize = 16 * 1024 * 1024;
 /// Linux error numbers, as URB statuses carry them.
 const EPIPE: i32 = -32;

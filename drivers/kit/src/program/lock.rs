@@ -25,7 +25,7 @@ pub const FOLDER_VARIABLE: &str = "QKD_LOCK_FOLDER";
 /// Folders that all users of a host can write to, in the order in which they are tried.
 const FOLDERS: [&str; 3] = ["/run/lock", "/var/lock", "/tmp"];
 
-/// The most addresses of one host name that are locked.
+/// Maximum number of addresses of one host name that are locked.
 const MAX_ADDRESSES: usize = 16;
 
 /// Number and interval of the attempts to take a lock that is held: a reader that ends holds its
@@ -33,7 +33,7 @@ const MAX_ADDRESSES: usize = 16;
 const ATTEMPTS: u32 = 10;
 const RETRY_INTERVAL: Duration = Duration::from_millis(20);
 
-/// The longest that the resolution of a host name takes.
+/// Maximum time for the resolution of a host name.
 const RESOLVE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Access that a lock allows.

@@ -14,7 +14,7 @@ pub struct Settling {
     pub max_time: Duration,
     /// The time between two readings.
     pub poll_interval: Duration,
-    /// Whether the first reading after a set may be old however late it comes: it is thrown away.
+    /// Whether the first reading after a set is discarded, because it may be old at any later time.
     pub discard_first: bool,
 }
 
@@ -36,7 +36,7 @@ impl Settling {
         }
     }
 
-    /// The same, and the first reading after a set is thrown away.
+    /// Also discards the first reading after a set.
     #[must_use]
     pub const fn discard_first(mut self) -> Self {
         self.discard_first = true;

@@ -95,7 +95,7 @@ pub trait Protocol: Send + Sync + 'static {
 struct PendingSteps {
     steps: Vec<Step>,
     at: Instant,
-    /// Whether the next reading is to be thrown away.
+    /// Whether the next reading is to be discarded.
     unread: bool,
 }
 
@@ -249,7 +249,7 @@ impl<P: Protocol> Device for Switch<P> {
     async fn identity(&self) -> Result<Identity> {
         let call = self.line.call();
         let mut now = self.protocol.identity(&call).await;
-        // One wrong bit is not another device: that one says so twice.
+        // Asked twice, because one wrong bit of a reply does not prove another device.
         let is_other = match &now {
             Ok(found) => !found.is_same_device(&self.identity),
             Err(error) => error.kind() == ErrorKind::IdentityChanged,

@@ -27,8 +27,8 @@ use std::{
 };
 use tokio::time::Instant;
 
-/// The most pairs of one command. The longest line that a switch takes is not public; 1 KiB is safe
-/// with all published clients.
+/// Maximum number of pairs of one command. The maximum length of a line is not public; all
+/// published clients work with 1 KiB.
 const PAIRS_PER_COMMAND: usize = 100;
 
 const BOOT_MODES: &[&str] = &["dark", "restore", "autosave"];
@@ -212,7 +212,7 @@ impl Interface for Scpi {
             Error::misbehaved(
                 DeviceMisbehaved::UnexpectedReply,
                 format!(
-                    "a device of {} answers, which is no Polatis switch",
+                    "a device of {} answers, which is not a Polatis switch",
                     id.maker
                 ),
             )

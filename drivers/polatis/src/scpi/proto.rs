@@ -22,10 +22,10 @@ pub const TCP_PORT: u16 = 5025;
 /// manual was not seen.
 pub const SERIAL_BAUD: u32 = 38_400;
 
-/// The most ports of one power query (devicecontrol-polatis, id:27402672866).
+/// Maximum number of ports of one power query (devicecontrol-polatis, id:27402672866).
 pub const POWER_QUERY_LIMIT: usize = 256;
 
-/// The most bytes of a reply line: 576 ingress ports in `conn:stat?` need under 6 KiB.
+/// Maximum number of bytes of a reply line: 576 ingress ports in `conn:stat?` need under 6 KiB.
 pub const LINE_LIMIT: usize = 16 * 1024;
 
 /// Reason for which a reply is invalid.

@@ -12,7 +12,7 @@ use qkd_hal::{
 };
 use qkd_switch_hal::{AlarmLevels, MonitorSetting, MonitorStatus, Port};
 
-/// The most names of one PDU: about 1 KiB, below every path's MTU.
+/// Maximum number of names of one PDU: about 1 KiB, below every path's MTU.
 const NAMES: usize = 32;
 
 /// Values of names, in as many PDUs as they need.

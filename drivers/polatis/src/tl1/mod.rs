@@ -25,8 +25,8 @@ use qkd_switch_hal::{
 use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 
-/// The most ports of one list. The longest request that a switch takes is not public; 1 KiB is safe
-/// with all published clients.
+/// Maximum number of ports of one list. The maximum length of a request is not public; all
+/// published clients work with 1 KiB.
 const PORTS_PER_COMMAND: usize = 100;
 
 /// GR-831: the login is not active, as after the idle time-out.
@@ -190,7 +190,7 @@ impl Interface for Tl1 {
             return Err(Error::misbehaved(
                 DeviceMisbehaved::UnexpectedReply,
                 format!(
-                    "a device of {} answers, which is no Polatis switch",
+                    "a device of {} answers, which is not a Polatis switch",
                     reported.vendor
                 ),
             ));

@@ -132,10 +132,10 @@ impl ProtectionSwitch {
             .unwrap_or_else(PoisonError::into_inner)
             .contains(id)
     }
-    /// Pulls the cards of these groups, and puts all others back. A card keeps its state.
+    /// Removes the cards of these groups, and inserts all others. A card keeps its state.
     ///
     /// # Errors
-    /// A sentence that names a group which does not exist.
+    /// Error text that names a group which does not exist.
     pub fn pull(&self, ids: &[GroupId]) -> std::result::Result<(), String> {
         for id in ids {
             if !self.lock().iter().any(|(there, _)| there == id) {
@@ -319,7 +319,7 @@ impl ProtectionSwitch {
     /// Gives the inputs of a path, `a`, or `3/a` of group 3, another level, in dBm.
     ///
     /// # Errors
-    /// A sentence for the person who asked.
+    /// Error text for the user.
     pub fn set_input(&self, path: &str, dbm: f64) -> std::result::Result<(), String> {
         self.tick();
         self.named(path, |g, n| {

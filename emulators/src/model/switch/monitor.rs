@@ -66,7 +66,7 @@ impl Alarm {
     pub fn clear(&mut self) {
         self.raised = false;
     }
-    /// Lets a level, in dBm, act; whether it was raised or cleared by that.
+    /// Updates the alarm for this power, in dBm. Returns whether it is raised, if that changed.
     fn evaluate(&mut self, level: f64) -> Option<bool> {
         let low = level < f64::from(self.low) / 1000.0;
         let high = level > f64::from(self.high) / 1000.0;
@@ -89,7 +89,7 @@ impl Alarm {
 /// Settings and alarms of a power monitor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Monitor {
-    /// For which wavelength it is calibrated, in pm.
+    /// Wavelength of the calibration, in pm.
     pub wavelength: u32,
     /// Offset of each reading, in thousandths of a dB.
     pub offset: i32,
@@ -101,7 +101,7 @@ pub struct Monitor {
     pub degraded: Alarm,
 }
 
-/// As it is set. The limits of an alarm that is off are of no account.
+/// The settings as text, without the limits of an alarm that is off.
 impl fmt::Display for Monitor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(

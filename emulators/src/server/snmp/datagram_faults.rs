@@ -22,7 +22,7 @@ const GET_BULK: u8 = 0xa5;
 const RESPONSE: u8 = 0xa2;
 /// The tag of an OCTET STRING.
 const OCTET_STRING: u8 = 4;
-/// The most bytes of text in a reply whose texts are hostile: a datagram has 65507.
+/// Maximum number of bytes of text in a reply whose texts are hostile: a datagram has 65507.
 const MAX_TEXTS: usize = 50_000;
 /// The same of one text of a notification, of which an agent sends a few.
 const MAX_NOTIFICATION_TEXT: usize = 4_000;

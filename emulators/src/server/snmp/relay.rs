@@ -13,7 +13,7 @@ use tokio::{net::UdpSocket, task::JoinSet, time::sleep};
 
 /// Time after which the socket of a silent client is closed.
 const CLIENT_IDLE_TIMEOUT: Duration = Duration::from_secs(60);
-/// The most clients at a time.
+/// Maximum number of clients at a time.
 const CLIENTS: usize = 1024;
 /// Maximum length of a datagram, in bytes.
 const DATAGRAM: usize = 65_535;

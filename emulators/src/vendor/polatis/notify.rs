@@ -153,7 +153,7 @@ const SYSTEM: &[(&str, u32)] = &[
 /// Sends a notification of the system.
 ///
 /// # Errors
-/// A sentence that names those that there are.
+/// Error text with the existing names.
 pub(super) fn system(node: &Node, name: &str) -> Result<(), String> {
     let (_, number) = SYSTEM.iter().find(|(n, _)| *n == name).ok_or_else(|| {
         let names: Vec<_> = SYSTEM.iter().map(|(n, _)| *n).collect();

@@ -26,7 +26,8 @@ use std::{
 
 /// Maximum length of a line, in bytes.
 const LINE: usize = 64 * 1024;
-/// The most ports of one list, and of one power query (the latter from devicecontrol-polatis).
+/// Maximum number of ports of one list, and of one power query. The latter is from
+/// devicecontrol-polatis.
 const LIST: usize = 4096;
 const POWERS: usize = 256;
 const QUEUE: usize = 10;

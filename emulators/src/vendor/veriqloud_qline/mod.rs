@@ -4,7 +4,7 @@
 //! `remote/{hw_alice,hw_bob,mon_alice,mon_bob,hws_alice}.py`, their clients
 //! `local/{hw_alice,hw_bob,mon,hws}.py`, and `config/qline1/meta_config.json` for the ports.
 //!
-//! | server | port of the sample configuration | at | module |
+//! | server | port in the sample configuration | end | module |
 //! |---|---|---|---|
 //! | hw | 13000 | both | [`hw`] |
 //! | hws | 13001 | Alice | [`hws`] |
@@ -12,13 +12,14 @@
 //! | KMS, ETSI GS QKD 014 over plain HTTP | 13003, 13004 | both | [`crate::vendor::etsi014`] |
 //!
 //! The protocol has no request IDs, no TLS and no authentication; an empty command disconnects.
-//! Start and stop of the raw key (`gc`) use a Unix socket on the host itself and are not emulated.
+//! Starting and stopping raw key generation (`gc`) uses a Unix socket on the host of the server and
+//! is not emulated.
 //!
 //! Chosen by this project, because the source does not specify it: the effect of the `hw` settings
 //! on the model (they are stored, and `get_info` returns them as `name = value` lines); calibration
-//! commands of `hws` take the calibration time of the model and succeed while there is light; the
-//! numbers of FIFO, LTC, SDA and FDA status are 0; the global counter counts the pulses of the
-//! clock.
+//! commands of `hws` take the calibration time of the model and succeed if light arrives; the
+//! status values that the vendor calls FIFO, LTC, SDA and FDA are 0; the global counter counts the
+//! pulses of the clock.
 
 pub mod frame;
 pub mod hw;
@@ -51,12 +52,14 @@ pub enum Side {
 pub struct Node {
     side: Side,
     link: Arc<QkdLink>,
+    /// Settings by name, as they were set.
     settings: Mutex<BTreeMap<String, String>>,
+    /// Saved settings, by the name under which they were saved.
     saved: Mutex<BTreeMap<String, BTreeMap<String, String>>>,
 }
 
 impl Node {
-    /// An end of this link.
+    /// Creates an end of this link, without settings.
     #[must_use]
     pub fn new(side: Side, link: Arc<QkdLink>) -> Arc<Self> {
         Arc::new(Self {
@@ -91,6 +94,7 @@ impl Node {
     fn rates(&self) -> Rates {
         self.link.rates()
     }
+    /// Returns whether the link is in a phase before key generation.
     fn is_calibrating(&self) -> bool {
         matches!(
             self.link.phase(),
@@ -100,6 +104,7 @@ impl Node {
     fn settings(&self) -> MutexGuard<'_, BTreeMap<String, String>> {
         self.settings.lock().unwrap_or_else(PoisonError::into_inner)
     }
+    /// Saves the settings under a name.
     fn save(&self, name: &str) {
         let now = self.settings().clone();
         self.saved
@@ -107,7 +112,7 @@ impl Node {
             .unwrap_or_else(PoisonError::into_inner)
             .insert(name.to_owned(), now);
     }
-    /// Brings settings back; `false` if nothing was saved under this name.
+    /// Restores the settings that were saved under a name; returns `false` if there are none.
     fn load(&self, name: &str) -> bool {
         let saved = self
             .saved
@@ -131,7 +136,7 @@ impl ApplyDeviceFault for Node {
     }
 }
 
-/// Drives the decoders of all servers with arbitrary bytes.
+/// Feeds arbitrary bytes to all servers of both ends; must not panic for any input.
 pub fn fuzz(input: &[u8]) {
     use crate::wire::Session;
     let link = QkdLink::new(

@@ -50,7 +50,7 @@ pub trait Mib: Send + Sync + 'static {
     /// A fault of the device.
     ///
     /// # Errors
-    /// A sentence for the person who asked.
+    /// Error text for the user.
     fn fault(&self, fault: &DeviceFault) -> Result<(), String>;
 }
 

@@ -10,7 +10,7 @@ use qkd_hal::Identity;
 use qkd_switch_hal::protection::ProtectionCapabilities;
 use std::sync::Arc;
 
-/// The most varbinds of one request, and the longest name.
+/// Maximum number of varbinds of one request, and the longest name.
 const MAX_VARBINDS: usize = 16;
 const MAX_NAME_LENGTH: usize = 64;
 

@@ -76,7 +76,7 @@ impl<M: UsbModel> Chapter9<M> {
     pub fn set_faults(&self, faults: FaultInjector) {
         let _ = self.faults.set(faults);
     }
-    /// Pulls the device out, or puts it back.
+    /// Unplugs the device (`true`), or plugs it in (`false`).
     pub fn set_unplugged(&self, gone: bool) {
         self.lock().gone = gone;
         self.wake();

@@ -24,7 +24,7 @@ const USBIP_RET_UNLINK: u32 = 4;
 const HEADER: usize = 48;
 /// The longest transfer; more is a broken client.
 const MAX_TRANSFER_BYTES: usize = 1 << 20;
-/// The most transfers that wait at a time.
+/// Maximum number of transfers that wait at a time.
 const MAX_PENDING_TRANSFERS: usize = 256;
 /// High speed (`enum usb_device_speed`).
 const HIGH_SPEED: u32 = 3;

@@ -52,7 +52,7 @@ fn text(changes: &[Change], unreadable: u64) -> String {
     }
     for change in changes {
         let outcome = match (change.outcome, change.message.as_deref()) {
-            (Outcome::Unfinished, _) => "UNFINISHED: the journal does not say how it ended",
+            (Outcome::Unfinished, _) => "UNFINISHED: the journal has no end of this change",
             (_, message) => message.unwrap_or_default(),
         };
         let mut rows = vec![

@@ -219,7 +219,7 @@ fn hostile_text_of_a_device_is_cleaned_in_every_output() {
         without.iter().all(|(name, _)| name.starts_with("agiltron")),
         "{without:?}"
     );
-    // Some drivers refuse a device that says such a thing, and say so.
+    // Some drivers refuse a device with such a text, and report that.
     let tables: usize = results.iter().map(|(_, s)| s.tables).sum();
     let documents: usize = results.iter().map(|(_, s)| s.documents).sum();
     assert!(tables >= 20 && documents >= 5, "{results:#?}");

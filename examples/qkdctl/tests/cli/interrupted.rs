@@ -1,4 +1,4 @@
-//! Each command that changes a device, met by signals in the middle of its change.
+//! Signals during the change of each command that changes a device.
 
 use crate::{
     bench::{Bench, Run},
@@ -234,7 +234,7 @@ fn begin(case: &Case, faults: &[&str]) -> (Desk, Running) {
     (desk, running)
 }
 
-/// Runs all cases side by side: most of their time passes in the emulators' delays.
+/// Runs all cases in parallel, because most of their time is delays of the emulators.
 fn for_each_case(is_wanted: impl Fn(&Case) -> bool, check: impl Fn(&Case) + Sync) {
     let failed: Vec<&str> = std::thread::scope(|scope| {
         let all: Vec<_> = CASES
@@ -296,8 +296,8 @@ fn a_change_that_a_signal_meets_is_finished_read_back_and_printed() {
             running.signal(Signal::SIGTERM);
             let run = running.ended().exits(8).expect_text(case.says);
             for line in [
-                "SIGTERM: finishes the step under way and reads back",
-                "SIGTERM came in the middle of a change",
+                "SIGTERM: completes the present step and reads back",
+                "SIGTERM arrived during a change",
             ] {
                 assert_eq!(run.err.matches(line).count(), 1, "{}: {run:#?}", case.verb);
             }
@@ -322,7 +322,7 @@ fn a_change_that_two_signals_meet_ends_at_once_after_one_line() {
             running.signal(Signal::SIGINT);
             running.signal(Signal::SIGTERM);
             let run = running.ended().exits(8);
-            assert_eq!(run.err.matches("ends at once;").count(), 1, "{run:#?}");
+            assert_eq!(run.err.matches("ends immediately;").count(), 1, "{run:#?}");
             assert_eq!(run.out, "", "{}", case.verb);
             let last = desk.bench.journal().pop().unwrap();
             assert_eq!(last["outcome"], "begun", "{}", case.verb);

@@ -1,4 +1,4 @@
-//! Signals: at once while nothing is changed; in the middle of a change the step under way ends.
+//! Signals end the program immediately, or, during a change, after the present step.
 
 use crate::bench::{Bench, Run};
 use nix::{
@@ -104,7 +104,7 @@ fn a_plan_that_a_signal_interrupts_is_completed_read_back_and_printed() {
             .ended()
             .exits(8)
             .expect_text("read-back matches the plan");
-        assert!(run.err.contains("finishes the step under way"), "{run:#?}");
+        assert!(run.err.contains("completes the present step"), "{run:#?}");
         assert_eq!(bench.journal().pop().unwrap()["outcome"], "done");
         switch.fault("clear").unwrap();
         assert_eq!(bench.paths(&uri), ["1-17", "2-18", "3-19"]);
@@ -126,7 +126,7 @@ fn a_second_signal_ends_at_once_after_one_line() {
     running.signal(Signal::SIGINT);
     running.signal(Signal::SIGTERM);
     let run = running.ended().exits(8);
-    assert_eq!(run.err.matches("ends at once;").count(), 1, "{run:#?}");
+    assert_eq!(run.err.matches("ends immediately;").count(), 1, "{run:#?}");
     assert_eq!(run.out, "");
 }
 

@@ -277,7 +277,7 @@ fn a_plan_for_an_outdated_state_is_not_applied() {
     assert_eq!(bench.paths(uri), ["1-17"]);
 }
 
-/// Whatever exchange the line breaks at, what is said of the effect is true of the switch.
+/// The reported effect is correct for the switch, whichever exchange the line fails at.
 #[test]
 fn a_line_that_fails_during_a_change_is_reported_with_the_right_effect() {
     let bench = Bench::new();

@@ -150,7 +150,7 @@ async fn same_bytes(
         .random(length)
         .await
         .map_err(|e| format!("{length} bytes: {e}"))?;
-    // The driver reads whole packets and throws the rest away.
+    // The driver reads full packets of 512 bytes and discards the rest.
     let mut wanted = vec![0; length.max(at_least).next_multiple_of(512)];
     model.fill(&mut wanted);
     expect(bytes[..] == wanted[..length], || {

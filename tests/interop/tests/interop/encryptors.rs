@@ -893,7 +893,7 @@ async fn a_roll_is_confirmed_after_the_program_restarted() {
         for (end, staged) in rig.encryptors.iter().zip(&read) {
             let mut confirmation = end.confirm(staged).await.unwrap();
             // An end without slots shows an exchange only while it runs, and this handle of the
-            // far end came too late for it: the driver says so, and what to do.
+            // far end came too late for it: the driver reports that, and what to do.
             if !confirmation.is_confirmed() {
                 assert_eq!(family, PacketLight);
                 assert!(

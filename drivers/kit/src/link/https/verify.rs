@@ -24,7 +24,7 @@ use x509_parser::{
 
 /// The longest name of a certificate that is shown, in characters.
 const MAX_NAME: usize = 120;
-/// The most names of a certificate that are shown.
+/// Maximum number of names of a certificate that are shown.
 const MAX_NAMES: usize = 8;
 
 /// Problem of a server certificate, as text for an operator.

@@ -5,7 +5,7 @@ use qkd_hal::ErrorKind;
 use std::{net::SocketAddr, time::Duration};
 use tokio::net::lookup_host;
 
-/// The most addresses of a name that are tried.
+/// Maximum number of addresses of a name that are tried.
 const MAX_ADDRESSES: usize = 8;
 
 /// Resolves `host:port`. An IPv6 address is in brackets and may have a zone (RFC 4007:

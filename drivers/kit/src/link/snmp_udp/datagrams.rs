@@ -199,7 +199,7 @@ impl Transport for Datagrams {
             }
         };
         let sent = match send().await {
-            // The answer to an earlier datagram: that the port was closed then says nothing of now.
+            // ICMP reply to an earlier datagram: the port was closed then, and may be open now.
             Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => send().await,
             sent => sent,
         };

@@ -45,7 +45,7 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-/// The most calls at the same time to one agent.
+/// Maximum number of calls at the same time to one agent.
 const MAX_CALLS: usize = 64;
 /// Name of sysObjectID.0 (RFC 3418).
 const SYS_OBJECT_ID: [u32; 9] = [1, 3, 6, 1, 2, 1, 1, 2, 0];
@@ -299,7 +299,7 @@ impl Shared {
     /// Publishes a loss once, and the return once.
     fn note<T>(&self, result: &Result<T, LinkError>) {
         match result {
-            // A call that waited until its deadline for others says nothing of the agent.
+            // A call that waited for other calls until its deadline was never sent to the agent.
             Err(e) if e.is_queued() => {}
             Err(e) if matches!(e.kind, ErrorKind::Timeout | ErrorKind::Unreachable) => {
                 if !self.lost.swap(true, Ordering::AcqRel) {

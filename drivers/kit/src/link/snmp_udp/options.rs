@@ -2,9 +2,9 @@
 
 use qkd_hal::{DeviceUri, Error, Result};
 
-/// The most rows that one GETBULK may ask for.
+/// Maximum number of rows that one GETBULK may ask for.
 pub(super) const MAX_REPETITIONS: u32 = 1000;
-/// The most varbinds of one GET (RFC 3416 allows 2147483647; a datagram does not).
+/// Maximum number of varbinds of one GET (RFC 3416 allows 2147483647; a datagram does not).
 const MAX_VARBINDS: usize = 1000;
 
 /// The client library that encodes, authenticates and decodes.

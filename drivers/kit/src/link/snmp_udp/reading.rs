@@ -30,7 +30,7 @@ pub(super) const ATTEMPTS: u32 = 4;
 const MAX_ATTEMPT: Duration = Duration::from_secs(1);
 /// Number of failures at a size, with success at a smaller one, after which the size is reduced.
 const FAILURES: u32 = 2;
-/// The most bytes that a walk may collect.
+/// Maximum number of bytes that a walk may collect.
 pub(super) const MAX_WALK_BYTES: usize = 8 << 20;
 /// Bytes of a row in addition to its name and its octets.
 const ROW_BYTES: usize = 64;

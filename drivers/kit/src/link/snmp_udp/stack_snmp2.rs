@@ -77,11 +77,12 @@ impl Snmp2Stack {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Makes a session available for the next exchange.
     fn return_session(&self, session: AsyncSession) {
         self.idle().push((Instant::now(), session));
     }
 
-    /// A session that knows the agent's engine and clock.
+    /// Returns an idle session, or opens one and discovers the agent's engine ID and clock.
     async fn session(&self) -> Result<AsyncSession, Failure> {
         {
             let mut idle = self.idle();
@@ -92,15 +93,15 @@ impl Snmp2Stack {
         }
         // Request IDs of sessions start 65536 apart, so that each is unique on this link.
         let first = self.next_id.fetch_add(1 << 16, Ordering::Relaxed) & 0x3fff_ffff;
-        let socket = |e: std::io::Error| {
-            let what = format!("no socket to {}: {e}", self.address);
+        let socket_error = |e: std::io::Error| {
+            let what = format!("a socket to {} could not be opened: {e}", self.address);
             Failure::Link(LinkError::new(ErrorKind::Unreachable, what))
         };
         let security = match &self.security {
             SnmpSecurity::V2c { community } => {
                 return AsyncSession::new_v2c(self.address, community.as_bytes(), first)
                     .await
-                    .map_err(socket);
+                    .map_err(socket_error);
             }
             SnmpSecurity::V3 {
                 user,
@@ -111,7 +112,7 @@ impl Snmp2Stack {
         };
         let mut session = AsyncSession::new_v3(self.address, first, security)
             .await
-            .map_err(socket)?;
+            .map_err(socket_error)?;
         session.init().await.map_err(|e| self.failure(&e))?;
         // The first exchange obtains engineBoots and engineTime of the agent.
         let engine = [Oid::from(ENGINE_ID)];
@@ -122,6 +123,7 @@ impl Snmp2Stack {
         }
     }
 
+    /// Converts an error of the library.
     fn failure(&self, error: &snmp2::Error) -> Failure {
         use snmp2::{Error as E, v3::AuthErrorKind as K};
         let address = self.address;
@@ -153,7 +155,7 @@ impl Snmp2Stack {
             E::AsnWrongType if matches!(self.security, SnmpSecurity::V3 { .. }) => {
                 Failure::Link(link_error(
                     ErrorKind::Authentication,
-                    "it reports that it refused the message; check user, protocols and passwords",
+                    "it refused the message with a Report; check user, protocols and passwords",
                 ))
             }
             E::Receive | E::Send => Failure::Link(link_error(
@@ -172,6 +174,7 @@ impl Snmp2Stack {
         }
     }
 
+    /// Reads the engine ID of the agent; `None` with SNMPv2c.
     async fn engine(&self) -> Result<Option<Vec<u8>>, Failure> {
         if matches!(self.security, SnmpSecurity::V2c { .. }) {
             return Ok(None);
@@ -217,9 +220,11 @@ impl SnmpStack for Snmp2Stack {
     }
 }
 
-/// Failure of a request: reported by the agent or its size, or by the library.
+/// Failure of a request.
 enum AskError {
+    /// The agent refused the request, or the request is invalid.
     Failure(Failure),
+    /// The library reported an error, after which its session is not used again.
     Library(snmp2::Error),
 }
 
@@ -229,24 +234,25 @@ impl From<snmp2::Error> for AskError {
     }
 }
 
+/// Sends a request and waits for its response.
 async fn ask(session: &mut AsyncSession, request: Request<'_>) -> Result<Response, AskError> {
     let too_big = |_| AskError::Failure(Failure::TooBig);
     let (pdu, expected_count) = match request {
         Request::Get(oids) => {
-            let native: Vec<_> = oids
+            let oids: Vec<_> = oids
                 .iter()
-                .map(native_oid)
+                .map(to_snmp2_oid)
                 .collect::<Result<_, _>>()
                 .map_err(too_big)?;
-            let pdu = session.get_many(&native.iter().collect::<Vec<_>>()).await?;
+            let pdu = session.get_many(&oids.iter().collect::<Vec<_>>()).await?;
             (pdu, Some(oids.len()))
         }
         Request::Next(oid) => {
-            let oid = native_oid(oid).map_err(too_big)?;
+            let oid = to_snmp2_oid(oid).map_err(too_big)?;
             (session.getnext(&oid).await?, Some(1))
         }
         Request::Bulk(oid, rows) => {
-            let oid = native_oid(oid).map_err(too_big)?;
+            let oid = to_snmp2_oid(oid).map_err(too_big)?;
             (session.getbulk(&[&oid], 0, rows).await?, None)
         }
         Request::Set(request) => {
@@ -254,16 +260,16 @@ async fn ask(session: &mut AsyncSession, request: Request<'_>) -> Result<Respons
             let link = |e| AskError::Failure(Failure::Link(e));
             let oids: Vec<_> = binds
                 .iter()
-                .map(|b| native_oid(&b.oid))
+                .map(|b| to_snmp2_oid(&b.oid))
                 .collect::<Result<_, _>>()
                 .map_err(link)?;
-            let named: Vec<_> = binds
+            let varbinds: Vec<_> = binds
                 .iter()
                 .zip(&oids)
-                .map(|(b, oid)| Ok((oid, native(&b.value)?)))
+                .map(|(b, oid)| Ok((oid, to_snmp2_value(&b.value)?)))
                 .collect::<Result<_, LinkError>>()
                 .map_err(link)?;
-            (session.set(&named).await?, None)
+            (session.set(&varbinds).await?, None)
         }
     };
     if pdu.error_status == 1 {
@@ -275,9 +281,9 @@ async fn ask(session: &mut AsyncSession, request: Request<'_>) -> Result<Respons
     }
     let mut binds = Vec::with_capacity(expected_count.unwrap_or(0));
     for (oid, value) in pdu.varbinds.clone() {
-        let value = ours_value(value)
+        let value = from_snmp2_value(value)
             .unwrap_or_else(|_| Value::Invalid("a value outside the range of its type".to_owned()));
-        binds.push(VarBind::new(ours(&oid)?, value));
+        binds.push(VarBind::new(from_snmp2_oid(&oid)?, value));
     }
     // The library ends its list at the first varbind that it cannot decode.
     if expected_count.is_some_and(|n| binds.len() < n) {
@@ -291,6 +297,7 @@ async fn ask(session: &mut AsyncSession, request: Request<'_>) -> Result<Respons
     })
 }
 
+/// Converts the parameters of the user-based security model to those of the crate `snmp2`.
 fn usm(
     user: &str,
     auth: Option<&(AuthProtocol, zeroize::Zeroizing<String>)>,
@@ -328,7 +335,11 @@ fn usm(
         })
 }
 
-fn native_oid(oid: &Oid) -> Result<snmp2::Oid<'static>, LinkError> {
+/// Converts an OID to the type of the crate `snmp2`.
+///
+/// # Errors
+/// `InvalidInput` if it is not a valid object identifier.
+fn to_snmp2_oid(oid: &Oid) -> Result<snmp2::Oid<'static>, LinkError> {
     let ids: Vec<u64> = oid
         .sub_identifiers()
         .iter()
@@ -342,17 +353,22 @@ fn native_oid(oid: &Oid) -> Result<snmp2::Oid<'static>, LinkError> {
     })
 }
 
-fn ours(oid: &snmp2::Oid<'_>) -> Result<Oid, snmp2::Error> {
+/// Converts an OID of the crate `snmp2`.
+fn from_snmp2_oid(oid: &snmp2::Oid<'_>) -> Result<Oid, snmp2::Error> {
     let ids = oid.iter().ok_or(snmp2::Error::AsnIntOverflow)?;
     let ids: Result<Vec<u32>, _> = ids.map(u32::try_from).collect();
     Ok(Oid::new(ids?))
 }
 
-fn native(value: &Value) -> Result<snmp2::Value<'_>, LinkError> {
+/// Converts a value to the type of the crate `snmp2`, for a SET.
+///
+/// # Errors
+/// `InvalidInput` for an exception of RFC 3416, which is not a value.
+fn to_snmp2_value(value: &Value) -> Result<snmp2::Value<'_>, LinkError> {
     Ok(match value {
         Value::Integer(v) => snmp2::Value::Integer(i64::from(*v)),
         Value::OctetString(v) => snmp2::Value::OctetString(v),
-        Value::ObjectId(v) => snmp2::Value::ObjectIdentifier(native_oid(v)?),
+        Value::ObjectId(v) => snmp2::Value::ObjectIdentifier(to_snmp2_oid(v)?),
         Value::IpAddress(v) => snmp2::Value::IpAddress(*v),
         Value::Counter32(v) => snmp2::Value::Counter32(*v),
         Value::Gauge32(v) => snmp2::Value::Unsigned32(*v),
@@ -363,17 +379,21 @@ fn native(value: &Value) -> Result<snmp2::Value<'_>, LinkError> {
         Value::NoSuchObject | Value::NoSuchInstance | Value::EndOfMibView | Value::Invalid(_) => {
             return Err(LinkError::new(
                 ErrorKind::InvalidInput,
-                "an exception cannot be set as a value",
+                "noSuchObject, noSuchInstance and endOfMibView cannot be set as a value",
             ));
         }
     })
 }
 
-fn ours_value(value: snmp2::Value<'_>) -> Result<Value, snmp2::Error> {
+/// Converts a value of the crate `snmp2`.
+///
+/// # Errors
+/// If an integer exceeds 32 bits, or the type is unknown.
+fn from_snmp2_value(value: snmp2::Value<'_>) -> Result<Value, snmp2::Error> {
     Ok(match value {
         snmp2::Value::Integer(v) => Value::Integer(i32::try_from(v)?),
         snmp2::Value::OctetString(v) => Value::OctetString(v.to_vec()),
-        snmp2::Value::ObjectIdentifier(v) => Value::ObjectId(ours(&v)?),
+        snmp2::Value::ObjectIdentifier(v) => Value::ObjectId(from_snmp2_oid(&v)?),
         snmp2::Value::IpAddress(v) => Value::IpAddress(v),
         snmp2::Value::Counter32(v) => Value::Counter32(v),
         snmp2::Value::Unsigned32(v) => Value::Gauge32(v),

@@ -160,7 +160,7 @@ pub fn decode_power(reply: &[u8], count: usize) -> Result<Vec<f64>, ProtoError> 
         .collect()
 }
 
-/// `NO_LIGHT_DBM`, `REST` or `AUT`.
+/// Decodes `DARK`, `REST` or `AUT`.
 pub fn decode_boot_mode(reply: &[u8]) -> Result<BootMode, ProtoError> {
     match text(reply)? {
         "DARK" => Ok(BootMode::Dark),

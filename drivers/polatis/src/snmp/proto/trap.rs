@@ -77,7 +77,7 @@ fn port(
         .map_err(|_| SnmpDecodeError::Type { object })
 }
 
-/// `cleared`, or how bad is not said.
+/// Returns `Cleared` or `Indeterminate`, because the MIB specifies no other severity.
 fn severity(notification: &Notification) -> Severity {
     let cleared = text_object(notification, oid::EVENT_BINDS, 3)
         .is_some_and(|status| status.eq_ignore_ascii_case("cleared"));

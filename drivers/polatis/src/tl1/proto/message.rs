@@ -3,7 +3,7 @@
 use super::TextDecodeError;
 use qkd_driver_kit::link::{bytes::Frame, text::text};
 
-/// The most bytes of a reply: 576 ports with their power need under 16 KiB.
+/// Maximum number of bytes of a reply: 576 ports with their power need under 16 KiB.
 pub const MESSAGE_LIMIT: usize = 64 * 1024;
 
 /// Why the switch does not do it.

@@ -1,4 +1,4 @@
-//! Execution of each command.
+//! Executes each command on the model of the switch.
 
 use super::{
     Tl1Session,
@@ -13,13 +13,17 @@ use qkd_switch_hal::{Geometry, Port, PortState};
 /// The password of the only user (archive id:9001667762, id:48182013068).
 const ROOT: &str = "root";
 
-/// The lines of an answer, and whether light has moved for it.
+/// Result of a command that was accepted.
 #[derive(Default)]
 pub(super) struct CommandOutput {
+    /// Lines of the response.
     pub(super) lines: Vec<String>,
+    /// Whether the command changed cross-connects, shutters or attenuators, so that the response
+    /// comes after the settling time.
     pub(super) moved: bool,
 }
 
+/// Returns the result of a query.
 fn lines(lines: impl IntoIterator<Item = String>) -> Result<CommandOutput, ErrorCode> {
     Ok(CommandOutput {
         lines: lines.into_iter().collect(),
@@ -39,12 +43,15 @@ impl From<SwitchRejection> for ErrorCode {
     }
 }
 
-fn done(result: Result<(), SwitchRejection>) -> Result<CommandOutput, ErrorCode> {
+/// Returns the result of a change that does not move optics.
+fn applied(result: Result<(), SwitchRejection>) -> Result<CommandOutput, ErrorCode> {
     result
         .map(|()| CommandOutput::default())
         .map_err(ErrorCode::from)
 }
-fn moved(result: Result<(), SwitchRejection>) -> Result<CommandOutput, ErrorCode> {
+
+/// Returns the result of a change that moves optics.
+fn applied_with_delay(result: Result<(), SwitchRejection>) -> Result<CommandOutput, ErrorCode> {
     result
         .map(|()| CommandOutput {
             lines: Vec::new(),
@@ -53,16 +60,18 @@ fn moved(result: Result<(), SwitchRejection>) -> Result<CommandOutput, ErrorCode
         .map_err(ErrorCode::from)
 }
 
-fn size(switch: &Switch) -> (u32, u32) {
+/// Returns the numbers of ingress and egress ports; for a switch that is not a matrix, 0 and all
+/// ports.
+fn matrix_size(switch: &Switch) -> (u32, u32) {
     match switch.geometry() {
         Geometry::Matrix { ingress, egress } => (ingress, egress),
         other => (0, other.ports().count() as u32),
     }
 }
 
-/// The ports that an AID names; all of them, if it names none.
-fn named(switch: &Switch, aid: &str) -> Result<Vec<u32>, ErrorCode> {
-    let (ingress, egress) = size(switch);
+/// Returns the ports that an AID names; all ports, if the AID is empty.
+fn ports_or_all(switch: &Switch, aid: &str) -> Result<Vec<u32>, ErrorCode> {
+    let (ingress, egress) = matrix_size(switch);
     let all = ports(aid, ingress + egress)?;
     Ok(if all.is_empty() {
         (1..=ingress + egress).collect()
@@ -70,16 +79,19 @@ fn named(switch: &Switch, aid: &str) -> Result<Vec<u32>, ErrorCode> {
         all
     })
 }
-/// The ports that a change names; `ALL_SETTINGS` where the sources have it.
-fn asked(switch: &Switch, aid: &str) -> Result<Vec<u32>, ErrorCode> {
+/// Returns the ports that an AID names.
+///
+/// # Errors
+/// `BAD_AID` if the AID is empty: the sources show no change of all ports except `ALL`.
+fn required_ports(switch: &Switch, aid: &str) -> Result<Vec<u32>, ErrorCode> {
     if aid.is_empty() {
         return Err(ErrorCode::BAD_AID);
     }
-    named(switch, aid)
+    ports_or_all(switch, aid)
 }
 
-/// A decimal number, in thousandths.
-fn milli(text: &str) -> Result<i32, ErrorCode> {
+/// Converts a decimal number from -100 to 100 to thousandths.
+fn parse_milli(text: &str) -> Result<i32, ErrorCode> {
     let value: f64 = text.trim().parse().map_err(|_| ErrorCode::BAD_VALUE)?;
     let milli = (value * 1000.0).round();
     if (-100_000.0..=100_000.0).contains(&milli) {
@@ -88,11 +100,14 @@ fn milli(text: &str) -> Result<i32, ErrorCode> {
         Err(ErrorCode::BAD_VALUE)
     }
 }
-fn decimal(milli: i32) -> String {
+
+/// Formats thousandths as a decimal number with one digit after the point.
+fn format_milli(milli: i32) -> String {
     format!("{:.1}", f64::from(milli) / 1000.0)
 }
 
-fn kind(request: &Request) -> Result<AlarmKind, ErrorCode> {
+/// Returns the kind of alarm that the parameter `TYPE` names.
+fn alarm_kind(request: &Request) -> Result<AlarmKind, ErrorCode> {
     match request
         .parameter("TYPE")
         .ok_or(ErrorCode::NO_BLOCK)?
@@ -105,7 +120,10 @@ fn kind(request: &Request) -> Result<AlarmKind, ErrorCode> {
     }
 }
 
-/// Carries out a command.
+/// Executes a command.
+///
+/// # Errors
+/// The code with which the command is denied.
 pub(super) fn run(
     connection: &mut Tl1Session,
     request: &Request,
@@ -113,7 +131,7 @@ pub(super) fn run(
     let switch = std::sync::Arc::clone(&connection.device.switch);
     let switch = &*switch;
     if request.verb == "ACT-USER" {
-        // Whoever was logged in stays so if another login fails.
+        // A failed login does not end an existing one.
         return if request.aid.eq_ignore_ascii_case(ROOT) && request.first() == ROOT {
             connection.user = Some(request.aid.clone());
             Ok(CommandOutput::default())
@@ -163,16 +181,19 @@ pub(super) fn run(
         }
         "ENT-PATCH" => {
             let (ingress, egress) = aid.split_once(',').ok_or(ErrorCode::BAD_AID)?;
-            let (ingress, egress) = (asked(switch, ingress)?, asked(switch, egress)?);
+            let (ingress, egress) = (
+                required_ports(switch, ingress)?,
+                required_ports(switch, egress)?,
+            );
             if ingress.len() != egress.len() {
                 return Err(ErrorCode::BAD_AID);
             }
-            moved(switch.add(&ingress.into_iter().zip(egress).collect::<Vec<_>>()))
+            applied_with_delay(switch.add(&ingress.into_iter().zip(egress).collect::<Vec<_>>()))
         }
-        "DLT-PATCH" if aid.eq_ignore_ascii_case("ALL") => moved(switch.remove_all()),
-        "DLT-PATCH" => moved(switch.remove(&asked(switch, aid)?)),
+        "DLT-PATCH" if aid.eq_ignore_ascii_case("ALL") => applied_with_delay(switch.remove_all()),
+        "DLT-PATCH" => applied_with_delay(switch.remove(&required_ports(switch, aid)?)),
         "RTRV-PATCH" => {
-            let wanted = named(switch, aid)?;
+            let wanted = ports_or_all(switch, aid)?;
             let all = switch.cross_connects();
             lines(
                 all.iter()
@@ -180,8 +201,12 @@ pub(super) fn run(
                     .map(|c| format!("{},{}", c.ingress, c.egress)),
             )
         }
-        "OPR-PORT-SHUTTER" => moved(switch.enable(&asked(switch, aid)?, false)),
-        "RLS-PORT-SHUTTER" => moved(switch.enable(&asked(switch, aid)?, true)),
+        "OPR-PORT-SHUTTER" => {
+            applied_with_delay(switch.enable(&required_ports(switch, aid)?, false))
+        }
+        "RLS-PORT-SHUTTER" => {
+            applied_with_delay(switch.enable(&required_ports(switch, aid)?, true))
+        }
         "RTRV-PORT-SHUTTER" => {
             let word = |p: u32| {
                 if switch.port_state(p) == PortState::Enabled {
@@ -191,7 +216,7 @@ pub(super) fn run(
                 }
             };
             lines(
-                named(switch, aid)?
+                ports_or_all(switch, aid)?
                     .into_iter()
                     .map(|p| format!("{p}:{}", word(p))),
             )
@@ -201,10 +226,10 @@ pub(super) fn run(
                 .parameter("LABEL")
                 .filter(|l| l.len() <= 64)
                 .ok_or(ErrorCode::BAD_VALUE)?;
-            done(switch.set_label(&asked(switch, aid)?, &label))
+            applied(switch.set_label(&required_ports(switch, aid)?, &label))
         }
         "RTRV-PORT-LABEL" => lines(
-            named(switch, aid)?
+            ports_or_all(switch, aid)?
                 .into_iter()
                 .map(|p| format!("{p}:{}", switch.label(p))),
         ),
@@ -212,7 +237,7 @@ pub(super) fn run(
             flap(connection, switch, request)
         }
         "RTRV-PORT-POWER" => {
-            let wanted = monitored(switch, aid)?;
+            let wanted = monitored_ports(switch, aid)?;
             lines(
                 wanted
                     .into_iter()
@@ -223,9 +248,12 @@ pub(super) fn run(
         "SET-PORT-PMON" => {
             let wave = request
                 .parameter("WAVE")
-                .map(|w| milli_wave(&w))
+                .map(|w| parse_wavelength(&w))
                 .transpose()?;
-            let offset = request.parameter("OFFSET").map(|o| milli(&o)).transpose()?;
+            let offset = request
+                .parameter("OFFSET")
+                .map(|o| parse_milli(&o))
+                .transpose()?;
             let atime = request
                 .parameter("ATIME")
                 .map(|a| {
@@ -235,11 +263,13 @@ pub(super) fn run(
                         .ok_or(ErrorCode::BAD_VALUE)
                 })
                 .transpose()?;
-            done(switch.change_monitors(&monitored_asked(switch, aid)?, |m| {
-                m.wavelength = wave.unwrap_or(m.wavelength);
-                m.offset = offset.unwrap_or(m.offset);
-                m.averaging = atime.unwrap_or(m.averaging);
-            }))
+            applied(
+                switch.change_monitors(&required_monitored_ports(switch, aid)?, |m| {
+                    m.wavelength = wave.unwrap_or(m.wavelength);
+                    m.offset = offset.unwrap_or(m.offset);
+                    m.averaging = atime.unwrap_or(m.averaging);
+                }),
+            )
         }
         "RTRV-PORT-PMON" => {
             let line = |p: u32| {
@@ -247,16 +277,16 @@ pub(super) fn run(
                     format!(
                         "{p}:{:.1},{},{}",
                         f64::from(m.wavelength) / 1000.0,
-                        decimal(m.offset),
+                        format_milli(m.offset),
                         m.averaging
                     )
                 })
             };
-            lines(monitored(switch, aid)?.into_iter().filter_map(line))
+            lines(monitored_ports(switch, aid)?.into_iter().filter_map(line))
         }
         "SET-TH-PMON" => threshold(switch, request),
         "RTRV-TH-PMON" => {
-            let kind = kind(request)?;
+            let kind = alarm_kind(request)?;
             let line = |p: u32| {
                 switch.monitor_of(p).map(|m| {
                     let a = m.alarm(kind);
@@ -264,15 +294,15 @@ pub(super) fn run(
                         "{p}:{},{},{},{}",
                         mode_keyword(a.mode),
                         edge_keyword(a.edge),
-                        decimal(a.high),
-                        decimal(a.low)
+                        format_milli(a.high),
+                        format_milli(a.low)
                     )
                 })
             };
-            lines(monitored(switch, aid)?.into_iter().filter_map(line))
+            lines(monitored_ports(switch, aid)?.into_iter().filter_map(line))
         }
         "RTRV-STATE-PMON" => {
-            let kind = kind(request)?;
+            let kind = alarm_kind(request)?;
             let line = |p: u32| {
                 switch.monitor_of(p).map(|m| {
                     let a = m.alarm(kind);
@@ -283,21 +313,26 @@ pub(super) fn run(
                     )
                 })
             };
-            lines(monitored(switch, aid)?.into_iter().filter_map(line))
+            lines(monitored_ports(switch, aid)?.into_iter().filter_map(line))
         }
         "SET-STATE-PMON" => {
-            let kind = kind(request)?;
-            done(switch.change_monitors(&monitored_asked(switch, aid)?, |m| {
-                m.alarm_mut(kind).clear()
-            }))
+            let kind = alarm_kind(request)?;
+            applied(
+                switch.change_monitors(&required_monitored_ports(switch, aid)?, |m| {
+                    m.alarm_mut(kind).clear()
+                }),
+            )
         }
         "SET-PORT-ATTEN" => attenuate(switch, request),
         "RTRV-PORT-ATTEN" => {
             let egress = |p: &u32| switch.voa(*p).is_some();
             let wanted: Vec<u32> = if aid.is_empty() {
-                named(switch, aid)?.into_iter().filter(egress).collect()
+                ports_or_all(switch, aid)?
+                    .into_iter()
+                    .filter(egress)
+                    .collect()
             } else {
-                named(switch, aid)?
+                ports_or_all(switch, aid)?
             };
             if !wanted.iter().all(egress) {
                 return Err(ErrorCode::BAD_AID);
@@ -305,38 +340,42 @@ pub(super) fn run(
             lines(
                 wanted
                     .into_iter()
-                    .filter_map(|p| switch.voa(p).map(|v| shown(p, v))),
+                    .filter_map(|p| switch.voa(p).map(|v| attenuation_line(p, v))),
             )
         }
         _ => Err(ErrorCode::NO_VERB),
     }
 }
 
-fn monitored(switch: &Switch, aid: &str) -> Result<Vec<u32>, ErrorCode> {
-    let all = named(switch, aid)?;
-    let fitted = |p: &u32| switch.monitor_of(*p).is_some();
-    if !switch.geometry().ports().any(|p| fitted(&p.0)) {
+/// Returns the ports that an AID names, all of which must have a power monitor; all ports with a
+/// monitor, if the AID is empty.
+fn monitored_ports(switch: &Switch, aid: &str) -> Result<Vec<u32>, ErrorCode> {
+    let all = ports_or_all(switch, aid)?;
+    let has_monitor = |p: &u32| switch.monitor_of(*p).is_some();
+    if !switch.geometry().ports().any(|p| has_monitor(&p.0)) {
         return Err(ErrorCode::NOT_HERE);
     }
     if aid.is_empty() {
-        return Ok(all.into_iter().filter(fitted).collect());
+        return Ok(all.into_iter().filter(has_monitor).collect());
     }
-    if all.iter().all(fitted) {
+    if all.iter().all(has_monitor) {
         Ok(all)
     } else {
         Err(ErrorCode::BAD_AID)
     }
 }
-fn monitored_asked(switch: &Switch, aid: &str) -> Result<Vec<u32>, ErrorCode> {
+
+/// As [`monitored_ports`], but the AID must not be empty.
+fn required_monitored_ports(switch: &Switch, aid: &str) -> Result<Vec<u32>, ErrorCode> {
     if aid.is_empty() {
         Err(ErrorCode::BAD_AID)
     } else {
-        monitored(switch, aid)
+        monitored_ports(switch, aid)
     }
 }
 
-/// Converts nanometres to picometres.
-fn milli_wave(text: &str) -> Result<u32, ErrorCode> {
+/// Converts a wavelength from 1000 to 2000, in nanometres, to picometres.
+fn parse_wavelength(text: &str) -> Result<u32, ErrorCode> {
     let nm: f64 = text.trim().parse().map_err(|_| ErrorCode::BAD_VALUE)?;
     if (1000.0..=2000.0).contains(&nm) {
         Ok((nm * 1000.0).round() as u32)
@@ -345,16 +384,17 @@ fn milli_wave(text: &str) -> Result<u32, ErrorCode> {
     }
 }
 
+/// Answers `RTRV-EQPT`: size of the matrix, ports with power monitors, modes of attenuators.
 fn equipment(switch: &Switch, request: &Request) -> Result<CommandOutput, ErrorCode> {
     let parameter = request
         .parameter("PARAMETER")
         .ok_or(ErrorCode::NO_BLOCK)?
         .to_uppercase();
-    let (ingress, egress) = size(switch);
+    let (ingress, egress) = matrix_size(switch);
     match (request.aid.to_uppercase().as_str(), parameter.as_str()) {
         ("SYSTEM", "SIZE") => lines([format!("SYSTEM:SIZE={ingress}x{egress}")]),
         ("PMON", "CONFIG") => {
-            let fitted = switch
+            let monitored = switch
                 .geometry()
                 .ports()
                 .filter(|p| switch.monitor_of(p.0).is_some());
@@ -365,7 +405,7 @@ fn equipment(switch: &Switch, request: &Request) -> Result<CommandOutput, ErrorC
                     "OUTPUT"
                 }
             };
-            lines(fitted.map(|p| format!("PMON::PORT={p},MODE={}", mode(p))))
+            lines(monitored.map(|p| format!("PMON::PORT={p},MODE={}", mode(p))))
         }
         ("REVPMON", "CONFIG") => Ok(CommandOutput::default()),
         ("ATTEN", "CONFIG") => lines(["ATTEN:CONFIG=NONE|ABSOLUTE|RELATIVE|CONVERGED".to_owned()]),
@@ -373,36 +413,38 @@ fn equipment(switch: &Switch, request: &Request) -> Result<CommandOutput, ErrorC
     }
 }
 
+/// Executes the commands for flaps, which are stored without effect on the model.
 fn flap(
     connection: &Tl1Session,
     switch: &Switch,
     request: &Request,
 ) -> Result<CommandOutput, ErrorCode> {
-    let mut kept = connection.state();
+    let mut shared = connection.state();
     if request.verb == "RTRV-PORT-FLAP" {
-        let wanted = named(switch, &request.aid)?;
+        let wanted = ports_or_all(switch, &request.aid)?;
         return lines(
-            kept.flaps
+            shared
+                .flaps
                 .iter()
                 .filter(|(p, _)| wanted.contains(p))
                 .map(|(p, text)| format!("{p}:{text}")),
         );
     }
-    let wanted = asked(switch, &request.aid)?;
+    let wanted = required_ports(switch, &request.aid)?;
     match request.verb.as_str() {
         "ENT-PORT-FLAP" => {
-            let right = |text: &str| {
+            let is_valid = |text: &str| {
                 text.split(',').count() == 3 && text.split(',').all(|n| n.parse::<u32>().is_ok())
             };
             let text = Some(request.first())
-                .filter(|t| right(t))
+                .filter(|t| is_valid(t))
                 .ok_or(ErrorCode::BAD_VALUE)?;
             wanted
                 .into_iter()
-                .for_each(|p| drop(kept.flaps.insert(p, text.to_owned())));
+                .for_each(|p| drop(shared.flaps.insert(p, text.to_owned())));
         }
-        "RLS-PORT-FLAP" => wanted.iter().for_each(|p| drop(kept.flaps.remove(p))),
-        _ if wanted.iter().all(|p| kept.flaps.contains_key(p)) => {}
+        "RLS-PORT-FLAP" => wanted.iter().for_each(|p| drop(shared.flaps.remove(p))),
+        _ if wanted.iter().all(|p| shared.flaps.contains_key(p)) => {}
         _ => return Err(ErrorCode::REFUSED),
     }
     Ok(CommandOutput::default())
@@ -423,8 +465,9 @@ fn edge_keyword(edge: Edge) -> &'static str {
     }
 }
 
+/// Executes `SET-TH-PMON`: mode, edge and limits of an alarm. Absent parameters keep their value.
 fn threshold(switch: &Switch, request: &Request) -> Result<CommandOutput, ErrorCode> {
-    let kind = kind(request)?;
+    let kind = alarm_kind(request)?;
     let word = |name: &str| request.parameter(name).map(|w| w.to_uppercase());
     let mode = word("MODE").map(|w| {
         [AlarmMode::Off, AlarmMode::Single, AlarmMode::Continuous]
@@ -439,10 +482,16 @@ fn threshold(switch: &Switch, request: &Request) -> Result<CommandOutput, ErrorC
             .ok_or(ErrorCode::BAD_VALUE)
     });
     let (mode, edge) = (mode.transpose()?, edge.transpose()?);
-    let low = request.parameter("LOW").map(|v| milli(&v)).transpose()?;
-    let high = request.parameter("HIGH").map(|v| milli(&v)).transpose()?;
-    done(
-        switch.change_monitors(&monitored_asked(switch, &request.aid)?, |m| {
+    let low = request
+        .parameter("LOW")
+        .map(|v| parse_milli(&v))
+        .transpose()?;
+    let high = request
+        .parameter("HIGH")
+        .map(|v| parse_milli(&v))
+        .transpose()?;
+    applied(
+        switch.change_monitors(&required_monitored_ports(switch, &request.aid)?, |m| {
             let alarm = m.alarm_mut(kind);
             alarm.mode = mode.unwrap_or(alarm.mode);
             alarm.edge = edge.unwrap_or(alarm.edge);
@@ -463,6 +512,7 @@ fn voa_keyword(mode: VoaMode) -> &'static str {
     }
 }
 
+/// Executes `SET-PORT-ATTEN`.
 fn attenuate(switch: &Switch, request: &Request) -> Result<CommandOutput, ErrorCode> {
     const ALL: [VoaMode; 6] = [
         VoaMode::None,
@@ -480,12 +530,15 @@ fn attenuate(switch: &Switch, request: &Request) -> Result<CommandOutput, ErrorC
         .into_iter()
         .find(|m| voa_keyword(*m) == mode)
         .ok_or(ErrorCode::BAD_VALUE)?;
-    let level = request.parameter("LEVEL").map(|v| milli(&v)).transpose()?;
-    let needs = matches!(mode, VoaMode::Fixed | VoaMode::Absolute | VoaMode::Relative);
-    if needs && level.is_none() {
+    let level = request
+        .parameter("LEVEL")
+        .map(|v| parse_milli(&v))
+        .transpose()?;
+    let needs_level = matches!(mode, VoaMode::Fixed | VoaMode::Absolute | VoaMode::Relative);
+    if needs_level && level.is_none() {
         return Err(ErrorCode::NO_BLOCK);
     }
-    let (ingress, egress) = size(switch);
+    let (ingress, egress) = matrix_size(switch);
     let references = request
         .parameter("REFS")
         .map(|r| ports(&r, ingress + egress))
@@ -502,23 +555,24 @@ fn attenuate(switch: &Switch, request: &Request) -> Result<CommandOutput, ErrorC
             .copied()
             .filter(|_| mode == VoaMode::Relative),
     };
-    moved(switch.set_voas(&asked(switch, &request.aid)?, voa))
+    applied_with_delay(switch.set_voas(&required_ports(switch, &request.aid)?, voa))
 }
 
-fn shown(port: u32, voa: Voa) -> String {
+/// Returns the line of a port in the response to `RTRV-PORT-ATTEN`.
+fn attenuation_line(port: u32, voa: Voa) -> String {
     let level = if matches!(
         voa.mode,
         VoaMode::None | VoaMode::Maximum | VoaMode::Converged
     ) {
         String::new()
     } else {
-        decimal(voa.level)
+        format_milli(voa.level)
     };
     let reference = voa.reference.map_or_else(String::new, |r| r.to_string());
     format!("{port}:{},{level},{reference}", voa_keyword(voa.mode))
 }
 
-/// Returns the autonomous message of an event: alarm code, verb, line.
+/// Returns the alarm code, verb and line of the autonomous message for an event.
 pub(super) fn report(event: &SwitchEvent) -> Option<(&'static str, &'static str, String)> {
     let list = |ports: &[u32]| {
         ports

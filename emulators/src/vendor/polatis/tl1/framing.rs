@@ -1,8 +1,8 @@
-//! Requests to their blocks, answers to text.
+//! Parses requests into blocks, and formats responses and autonomous messages.
 
 use std::{fmt::Write, time::Duration};
 
-/// Why a command was denied: four letters, and words.
+/// Reason for which a command is denied: code of four letters, and its text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct ErrorCode(pub(super) &'static str, pub(super) &'static str);
 
@@ -47,11 +47,11 @@ impl Request {
                 .unwrap_or_default()
         };
         let tag = block(3);
-        let right = tag.len() <= 6 && tag.chars().all(|c| c.is_ascii_alphanumeric());
+        let is_valid = tag.len() <= 6 && tag.chars().all(|c| c.is_ascii_alphanumeric());
         Ok(Self {
             verb: block(0).to_uppercase(),
             aid: block(2),
-            tag: if right && !tag.is_empty() {
+            tag: if is_valid && !tag.is_empty() {
                 tag
             } else {
                 "0".to_owned()
@@ -60,7 +60,7 @@ impl Request {
         })
     }
 
-    /// `NAME=value` of the payload blocks, parentheses around a value taken away.
+    /// Returns the value of `NAME=value` in the payload blocks, without parentheses around it.
     pub(super) fn parameter(&self, name: &str) -> Option<String> {
         self.blocks.iter().flat_map(|b| commas(b)).find_map(|part| {
             let (n, value) = part.split_once('=')?;
@@ -118,10 +118,10 @@ fn commas(text: &str) -> Vec<String> {
     all
 }
 
-/// The most ports of a list.
+/// Maximum number of ports in an AID.
 const MAX_PORTS: usize = 4096;
 
-/// Ports of an AID: `11&4&10`, `1&&640`; at most those below `end`.
+/// Returns the ports of an AID, such as `11&4&10` or the range `1&&640`, each from 1 to `end`.
 pub(super) fn ports(text: &str, end: u32) -> Result<Vec<u32>, ErrorCode> {
     let mut all = Vec::new();
     let mut rest = text.trim();

@@ -43,23 +43,23 @@ struct SharedState {
 #[derive(Clone)]
 pub struct Tl1 {
     switch: Arc<Switch>,
-    kept: Arc<Mutex<SharedState>>,
+    shared: Arc<Mutex<SharedState>>,
 }
 
 impl Tl1 {
-    /// In front of a model.
+    /// Creates the front end of a model.
     #[must_use]
     pub fn new(switch: Arc<Switch>) -> Self {
         Self {
             switch,
-            kept: Arc::default(),
+            shared: Arc::default(),
         }
     }
     /// Returns the state that commands can change in addition to the model, as text.
     #[must_use]
     pub fn state(&self) -> String {
-        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        format!("flaps: {:?}, timeout: {} min", kept.flaps, kept.timeout)
+        let shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        format!("flaps: {:?}, timeout: {} min", shared.flaps, shared.timeout)
     }
     /// Creates the session of a new connection without a login.
     #[must_use]
@@ -69,10 +69,10 @@ impl Tl1 {
             buffer: Vec::new(),
             overrun: false,
             user: None,
-            heard: Duration::ZERO,
+            last_command: Duration::ZERO,
             silenced: false,
-            reported: 0,
-            happenings: self.switch.subscribe(),
+            message_count: 0,
+            events: self.switch.subscribe(),
         }
     }
 }
@@ -81,20 +81,24 @@ impl Tl1 {
 pub struct Tl1Session {
     device: Tl1,
     buffer: Vec<u8>,
+    /// Whether the present command exceeds [`MAX_COMMAND_BYTES`].
     overrun: bool,
+    /// The user who is logged in.
     user: Option<String>,
-    /// When the last command came.
-    heard: Duration,
+    /// Time of the last command, by the clock of the model.
+    last_command: Duration,
     /// Whether autonomous messages are silenced.
     silenced: bool,
-    reported: u32,
-    happenings: broadcast::Receiver<SwitchEvent>,
+    /// Number of autonomous messages so far, which is the tag of the last one.
+    message_count: u32,
+    events: broadcast::Receiver<SwitchEvent>,
 }
 
 impl Tl1Session {
+    /// Locks the state that all connections share.
     fn state(&self) -> std::sync::MutexGuard<'_, SharedState> {
         self.device
-            .kept
+            .shared
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }
@@ -105,10 +109,10 @@ impl Tl1Session {
     fn answer(&mut self, text: &[u8]) -> Reply {
         let now = self.now();
         let idle = Duration::from_secs(self.state().timeout * 60);
-        if !idle.is_zero() && now.saturating_sub(self.heard) >= idle {
+        if !idle.is_zero() && now.saturating_sub(self.last_command) >= idle {
             self.user = None;
         }
-        self.heard = now;
+        self.last_command = now;
         let (tag, result) = match Request::parse(text) {
             Ok(request) => {
                 let tag = request.tag.clone();
@@ -116,9 +120,13 @@ impl Tl1Session {
             }
             Err(denied) => ("0".to_owned(), Err(denied)),
         };
-        let done = matches!(&result, Ok(done) if done.moved);
-        let reply = Reply::bytes(framing::response(now, &tag, result.map(|done| done.lines)));
-        if done {
+        let moved = matches!(&result, Ok(output) if output.moved);
+        let reply = Reply::bytes(framing::response(
+            now,
+            &tag,
+            result.map(|output| output.lines),
+        ));
+        if moved {
             reply.after(crate::model::switch::SETTLING)
         } else {
             reply
@@ -127,11 +135,11 @@ impl Tl1Session {
 
     fn autonomous(&mut self, event: &SwitchEvent) -> Option<String> {
         let (code, verb, line) = command::report(event)?;
-        self.reported += 1;
+        self.message_count += 1;
         Some(framing::autonomous(
             self.now(),
             code,
-            self.reported,
+            self.message_count,
             verb,
             &line,
         ))
@@ -160,18 +168,18 @@ impl Session for Tl1Session {
         replies
     }
     fn is_waiting(&self) -> bool {
-        self.user.is_some() && !self.silenced && !self.happenings.is_empty()
+        self.user.is_some() && !self.silenced && !self.events.is_empty()
     }
     fn poll(&mut self) -> Vec<Reply> {
         let mut replies = Vec::new();
-        while let Ok(event) = self.happenings.try_recv() {
+        while let Ok(event) = self.events.try_recv() {
             replies.extend(self.autonomous(&event).map(Reply::bytes));
         }
         replies
     }
 }
 
-/// Feeds bytes to a connection after a login: any input is answered or denied.
+/// Feeds bytes to a connection after a login; must not panic for any input.
 pub fn fuzz(input: &[u8]) {
     let identity = qkd_hal::Identity::new("Polatis").with_model("N-OST-4x4-LA1-DMHNS");
     let switch = Switch::new(

@@ -135,7 +135,7 @@ pub(super) async fn written(
         bar: Progress::cases(output),
         warnings: Mutex::default(),
     };
-    // Each has a wire of its own: side by side they take no longer than the slowest.
+    // Each device has a wire of its own, so parallel runs take no longer than the slowest.
     let runs = ready
         .iter()
         .map(|(one, request)| suite.run(one, request, &screen));

@@ -293,7 +293,7 @@ async fn protection(testbed: &Testbed, story: &mut DemoLog) -> Result<()> {
     let healed = protection.protection(&group).await?.value;
     story.check(
         healed.active.path.0 == "a" && healed.is_protected(),
-        "mended, put back by command, automatic again: protected",
+        "the path is repaired, selected by command, and in automatic mode: protected",
     );
     protection.close().await
 }

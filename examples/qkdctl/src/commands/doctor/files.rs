@@ -27,7 +27,7 @@ pub(super) fn check(
             Ok(known) => {
                 findings.push(Finding::ok(
                     CREDENTIALS,
-                    format!("{} is yours alone, and can be read", path.display()),
+                    format!("{} can be read, by its owner only", path.display()),
                 ));
                 known
             }

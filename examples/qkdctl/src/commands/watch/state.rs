@@ -34,7 +34,7 @@ pub(super) enum Line {
         #[serde(skip)]
         shown: (String, String),
     },
-    /// The device, polling or the link says so.
+    /// Event from the device, from polling or from the link.
     Event { event: Event },
     /// Events came faster than they were read.
     Lost { events: u64 },
