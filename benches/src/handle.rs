@@ -47,7 +47,7 @@ impl Device for Nothing {
     }
 }
 
-/// What is around the device.
+/// Wrappers of the device.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Around {
     Nothing,

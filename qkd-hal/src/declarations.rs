@@ -1,4 +1,4 @@
-//! What a device declares, as one value that travels once, when the device is opened.
+//! Declarations of a device as one value, which travels once, when the device is opened.
 
 use crate::{
     Capabilities, Descriptor, Device,
@@ -13,7 +13,7 @@ use crate::{
 };
 use serde::{Deserialize, Serialize};
 
-/// What a device declares: all that its handles return without I/O. A kind that the device is not
+/// Declarations of a device: all that its handles return without I/O. A kind that the device is not
 /// is `None`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]

@@ -56,7 +56,7 @@ impl<'a> Call<'a> {
     }
 }
 
-/// How a call ended.
+/// End of a call.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub enum CallEnd<'a> {

@@ -28,7 +28,7 @@ pub const BUCKETS: [Duration; 12] = [
     Duration::from_secs(600),
 ];
 
-/// What was counted and measured of one operation of one device.
+/// Counts and durations of the calls of one operation of one device.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Sample {
@@ -113,7 +113,7 @@ impl Metrics {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns what was counted so far, in the order of devices and operations.
+    /// Returns the samples so far, in the order of devices and operations.
     #[must_use]
     pub fn snapshot(&self) -> Vec<Sample> {
         let all = self.lock();

@@ -92,7 +92,7 @@ impl FromStr for Rate {
 struct Queue {
     /// When the next request may be made. Its lock is fair: it is given in the order of arrival.
     next: Mutex<Instant>,
-    /// How many calls may wait.
+    /// Places for calls that wait.
     places: Semaphore,
 }
 
@@ -122,7 +122,7 @@ impl RateLimit {
         }
     }
 
-    /// Sets how many calls of one device wait at most; a call beyond is refused as `Busy`.
+    /// Sets the number of calls of one device that wait at most; a call beyond is refused as `Busy`.
     #[must_use]
     pub fn with_longest_queue(mut self, calls: usize) -> Self {
         self.longest_queue = calls.min(Semaphore::MAX_PERMITS);

@@ -1,4 +1,4 @@
-//! Which calls of a device may run.
+//! The decision whether a call of a device may run.
 
 use super::{delivered::Delivered, outcome};
 use crate::{

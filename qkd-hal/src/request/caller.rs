@@ -1,10 +1,11 @@
-//! What answers requests.
+//! The trait of devices that are called by requests.
 
 use super::{Outcome, Request};
 use crate::{EventStream, Result};
 use async_trait::async_trait;
 
-/// What answers the requests of one device: an opened device, or the other side of a transport.
+/// Makes the calls of one device that requests describe: an opened device does, and so does the near
+/// side of a transport.
 #[async_trait]
 pub trait Caller: Send + Sync {
     /// Makes a call.

@@ -1,4 +1,4 @@
-//! What an operation returned, as a value.
+//! Outcome of an operation, as a value.
 
 use crate::{
     DeviceMisbehaved, Effect, Error, Health, Identity, Key, KeyId, Result,

@@ -43,7 +43,7 @@ struct Waiting {
     lost: Vec<KeyId>,
 }
 
-/// What makes calls over a byte stream.
+/// Makes calls over a byte stream.
 pub struct Client {
     frames: mpsc::Sender<Zeroizing<Vec<u8>>>,
     waiting: Mutex<Waiting>,

@@ -54,7 +54,7 @@ fn unprotected(operation: Operation) -> Error {
     )
 }
 
-/// What a client sends.
+/// Messages of a client.
 #[derive(Serialize, Deserialize)]
 enum ToServer<'a> {
     Call { id: u64, request: Request<'a> },
@@ -62,7 +62,7 @@ enum ToServer<'a> {
     Close,
 }
 
-/// What a server sends.
+/// Messages of a server.
 #[derive(Serialize, Deserialize)]
 enum ToClient {
     Hello {
