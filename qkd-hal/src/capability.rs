@@ -246,7 +246,7 @@ impl Serialize for Capabilities {
 }
 
 impl<'de> Deserialize<'de> for Capabilities {
-    /// An operation that this version does not know is left out: nobody here can call it.
+    /// An operation that this version does not know is left out: it cannot be called.
     fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
         #[derive(Deserialize)]
         struct Form {

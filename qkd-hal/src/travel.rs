@@ -1321,7 +1321,7 @@ fn no_key_byte_is_in_what_travels() {
     for text in &texts {
         assert!(!text.contains("abab") && !text.contains("171"), "{text}");
     }
-    // The other side has the label, and gets the bytes beside it.
+    // The other side has the label, and gets the bytes in addition.
     let there: Request<'_> = serde_json::from_str(&texts[0]).unwrap();
     assert_eq!(there.key(), None);
     assert_eq!(there.with_key(&near).unwrap(), request);

@@ -1,4 +1,4 @@
-//! A device behind a proxy is the same device: to the conformance suite, and to a caller.
+//! A proxied device is the same device: to the conformance suite, and to a caller.
 
 use outside::{
     counting::Counting,

@@ -97,7 +97,7 @@ impl Sample {
 
 /// A layer that counts calls and measures their durations, by device, operation and outcome.
 ///
-/// It measures the time behind it: the device, and the layers inside of it. Memory grows with the
+/// It measures the time of the device and of the layers inside of it. Memory grows with the
 /// number of devices and operations, not with the number of calls.
 #[derive(Debug, Default)]
 pub struct Metrics(Mutex<BTreeMap<String, BTreeMap<Operation, Sample>>>);

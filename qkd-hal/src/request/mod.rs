@@ -22,7 +22,7 @@
 //! # Keys
 //!
 //! Key bytes are not part of a serialised request or outcome. A transport that protects them
-//! (mutual TLS) carries them beside it: it takes them with [`Request::key`] and
+//! (mutual TLS) carries them in addition: it takes them with [`Request::key`] and
 //! [`Outcome::secrets`], and attaches them with [`Request::with_key`] and
 //! [`Outcome::with_secrets`]. Without them, the operation fails at the other side.
 
@@ -225,7 +225,7 @@ impl Request<'_> {
         }
     }
 
-    /// Returns the same request with this key, which a transport carried beside it.
+    /// Returns the same request with this key, which a transport carried in addition.
     ///
     /// # Errors
     /// `InvalidInput` if the request has no key, or names another one.

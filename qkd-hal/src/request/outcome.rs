@@ -72,7 +72,7 @@ pub enum Outcome {
 
 impl Outcome {
     /// Returns the secret parts in order: the bytes of each key, or the random bytes. A transport
-    /// that protects them carries them beside the serialised outcome.
+    /// that protects them carries them in addition to the serialised outcome.
     #[must_use]
     pub fn secrets(&self) -> Vec<&[u8]> {
         match self {
@@ -82,7 +82,7 @@ impl Outcome {
         }
     }
 
-    /// Attaches the secret parts that a transport carried beside the outcome.
+    /// Attaches the secret parts that a transport carried in addition to the outcome.
     ///
     /// # Errors
     /// `Misbehaved(UnexpectedReply)` with effect `Unknown` if number or sizes of the parts are not

@@ -28,7 +28,7 @@ fn length(bytes: usize, limit: u32) -> Result<[u8; 4]> {
 pub fn encode(message: &impl Serialize, secrets: &[&[u8]]) -> Result<Zeroizing<Vec<u8>>> {
     let json = serde_json::to_vec(message).map_err(|e| Error::invalid(e.to_string()))?;
     let size = 8 + json.len() + secrets.iter().map(|s| 4 + s.len()).sum::<usize>();
-    // Of its final size at once: a buffer that grows leaves copies of keys behind.
+    // Of its final size at once: a buffer that grows leaves copies of keys in freed memory.
     let mut frame = Zeroizing::new(Vec::with_capacity(size));
     frame.extend(length(json.len(), LONGEST)?);
     frame.extend(json);

@@ -26,7 +26,7 @@ use std::{
     time::Duration,
 };
 
-/// Notes what passes, under its name, and refuses what it is told to refuse.
+/// Records the calls under its name, and refuses one operation.
 struct Witness {
     name: &'static str,
     refuses: Option<Operation>,
