@@ -151,7 +151,8 @@ pub(crate) mod number {
     }
 }
 
-/// A floating-point number in a place where texts are possible: as a number, or as an object such as `{"number": "inf"}`.
+/// A floating-point number in a place where texts are possible: as a number, or as an object such
+/// as `{"number": "inf"}`.
 pub(crate) mod untagged_number {
     use super::*;
 

@@ -4,8 +4,8 @@ use super::{Outcome, Request};
 use crate::{EventStream, Result};
 use async_trait::async_trait;
 
-/// Makes the calls of one device that requests describe: an opened device does, and so does the near
-/// side of a transport.
+/// Makes the calls of one device that requests describe: an opened device does, and so does the
+/// near side of a transport.
 #[async_trait]
 pub trait Caller: Send + Sync {
     /// Makes a call.
