@@ -9,8 +9,8 @@ pub use qkd_driver_kit::{
 };
 pub use qkd_hal::{
     Capabilities, Device, DeviceKind, DeviceUri, Effect, Encryptor, Error, ErrorKind, Event,
-    EventKind, EventStream, Health, Identity, Key, KeyId, Operation, QkdModule, RandomSource,
-    Support,
+    EventKind, EventStream, Health, Identity, Key, KeyId, Layer, Operation, Outcome, QkdModule,
+    RandomSource, Request, Support,
     encryptor::{ChannelId, Confirmation, Confirmed, Staged},
     event::StreamItem,
     qkd::KeyRequest,

@@ -8,7 +8,7 @@
 //! controller                handle                     switch
 //!     |--- connections() ---->|--- query -------------->|
 //!     |<-- CrossConnects -----|<-- reply ---------------|
-//!     |   Plan::new(present, wanted)                    |
+//!     |   switch.plan().connect(..).build()              |
 //!     |--- apply(plan) ------>|--- query -------------->|   refused if the state has changed
 //!     |                       |<-- reply ---------------|
 //!     |                       |--- one set per step --->|   light moves here

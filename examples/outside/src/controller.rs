@@ -23,20 +23,12 @@ impl Line {
         if power.value.0 >= self.floor {
             return Ok(None);
         }
-        let geometry = switch.switch_capabilities().geometry;
         let present = switch.connections().await?.value;
         if present.peer(self.ingress) == Some(self.spare) {
             return Err(Error::new(ErrorKind::NotReady, "both ways are dark"));
         }
-        let wanted = present.with_changes(
-            &geometry,
-            &[],
-            &[CrossConnect {
-                ingress: self.ingress,
-                egress: self.spare,
-            }],
-        )?;
-        let plan = switch.plan().to(wanted.clone()).build().await?;
+        let plan = switch.plan().connect(self.ingress, self.spare);
+        let plan = plan.build().await?;
         switch.apply(&plan).await.map(Some)
     }
 }

@@ -1,6 +1,6 @@
 //! The decision whether a call of a device may run.
 
-use super::{delivered::Delivered, outcome};
+use super::{outcome, seen::Seen};
 use crate::{
     Assumption, Capabilities, Descriptor, Error, ErrorKind, Identity, Operation, Outcome, Request,
     Result, Support,
@@ -10,7 +10,7 @@ use crate::{
 use std::{
     future::Future,
     sync::{
-        Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock,
+        Arc, OnceLock, PoisonError, RwLock,
         atomic::{AtomicBool, Ordering},
     },
 };
@@ -24,12 +24,6 @@ enum Admission {
     Unaccepted(usize),
 }
 
-#[derive(Debug, Default)]
-struct Known {
-    first: Option<Identity>,
-    replaced: Option<String>,
-}
-
 /// Decides which calls of a device may run, and lets them pass through its layers. All handles of
 /// one opened device share it.
 #[derive(Debug)]
@@ -37,11 +31,8 @@ pub struct CallGuard {
     descriptor: Descriptor,
     verdicts: [Admission; Operation::ALL.len()],
     closed: AtomicBool,
-    /// The identity that responded first and, after another device has responded, the error for
-    /// every later call.
-    known: Mutex<Known>,
+    seen: Seen,
     undeclared_reads: AtomicBool,
-    delivered: Mutex<Delivered>,
     /// Index of the first assumption for which an operation was refused.
     refused_for: OnceLock<usize>,
     /// Set with the first layer, so that a call without layers takes no lock.
@@ -69,10 +60,9 @@ impl CallGuard {
             descriptor: descriptor.clone(),
             verdicts,
             closed: AtomicBool::new(false),
-            known: Mutex::default(),
+            seen: Seen::default(),
             undeclared_reads: AtomicBool::new(false),
             refused_for: OnceLock::new(),
-            delivered: Mutex::default(),
             has_layers: AtomicBool::new(false),
             layers: RwLock::default(),
         }
@@ -89,13 +79,13 @@ impl CallGuard {
     /// Sets the reference identity for later identity checks. Without it, the first identity that
     /// responds is the reference.
     pub fn expect_identity(&self, opened: Identity) {
-        self.known().first.get_or_insert(opened);
+        self.seen.expect_identity(opened);
     }
 
     /// The identity with which later ones are compared; `None` before it is known.
     #[must_use]
     pub fn reference_identity(&self) -> Option<Identity> {
-        self.known().first.clone()
+        self.seen.reference_identity()
     }
 
     /// From now on, an operation that the device does not declare and that changes nothing goes to
@@ -124,11 +114,8 @@ impl CallGuard {
                 Error::new(ErrorKind::Closed, "the handle was closed"),
             ));
         }
-        if let Some(why) = &self.known().replaced {
-            return Err(self.refuse(
-                operation,
-                Error::new(ErrorKind::IdentityChanged, why.as_str()),
-            ));
+        if let Some(why) = self.seen.replaced() {
+            return Err(self.refuse(operation, Error::new(ErrorKind::IdentityChanged, why)));
         }
         match self.verdicts[operation as usize] {
             Admission::Open => Ok(()),
@@ -229,7 +216,7 @@ impl CallGuard {
             Err(error) => Err(error),
         };
         let result = match result {
-            Ok(answer) => outcome::check(self, request, answer.into_outcome()),
+            Ok(answer) => outcome::check(&self.seen, request, answer.into_outcome()),
             Err(error) => Err(error),
         };
         match result {
@@ -240,43 +227,11 @@ impl CallGuard {
             Err(error) => {
                 span.record("outcome", error.kind().name());
                 if operation == Operation::Identity {
-                    self.note_replaced(&error);
+                    self.seen.note_replaced(&error);
                 }
                 Err(self.refuse(operation, error))
             }
         }
-    }
-
-    fn known(&self) -> MutexGuard<'_, Known> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Compares the responding identity with the reference identity. A different identity closes
-    /// the handle for all operations.
-    pub(super) fn check_identity(&self, found: &Identity) -> Result<()> {
-        let mut known = self.known();
-        let first = known.first.get_or_insert_with(|| found.clone());
-        if first.is_same_device(found) {
-            return Ok(());
-        }
-        let why = format!("{first} was opened, and {found} answers now; the handle is closed");
-        known.replaced = Some(why.clone());
-        Err(Error::new(ErrorKind::IdentityChanged, why))
-    }
-
-    /// Closes the handle for all operations if the driver itself found another device.
-    fn note_replaced(&self, error: &Error) {
-        if error.kind() == ErrorKind::IdentityChanged {
-            let why = format!("{}; the handle is closed", error.message());
-            self.known().replaced.get_or_insert(why);
-        }
-    }
-
-    /// The ids of the keys that were delivered.
-    pub(super) fn delivered(&self) -> MutexGuard<'_, Delivered> {
-        self.delivered
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Closes the guard; whether it was open.

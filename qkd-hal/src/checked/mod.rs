@@ -18,6 +18,7 @@ mod arguments;
 mod delivered;
 mod guard;
 mod outcome;
+mod seen;
 #[cfg(test)]
 mod tests;
 

@@ -1,6 +1,6 @@
 //! The check of what a driver returned.
 
-use super::CallGuard;
+use super::seen::Seen;
 use crate::{
     DeviceMisbehaved, Effect, Error, ErrorKind, Key, Outcome, Request, Result,
     optics::protection::ProtectionStatus,
@@ -13,10 +13,10 @@ use crate::{
 ///
 /// # Errors
 /// `IdentityChanged`; `Misbehaved` if the outcome cannot be that of the request.
-pub(super) fn check(guard: &CallGuard, request: &Request<'_>, outcome: Outcome) -> Result<Outcome> {
+pub(super) fn check(seen: &Seen, request: &Request<'_>, outcome: Outcome) -> Result<Outcome> {
     Ok(match outcome {
         Outcome::Identity(found) => {
-            guard.check_identity(&found)?;
+            seen.check_identity(&found)?;
             Outcome::Identity(found)
         }
         Outcome::Telemetry(all) => {
@@ -28,7 +28,7 @@ pub(super) fn check(guard: &CallGuard, request: &Request<'_>, outcome: Outcome) 
             Outcome::Performance(performance)
         }
         Outcome::Keys(Keys::Present(keys)) => {
-            check_keys(guard, request, &keys)?;
+            check_keys(seen, request, &keys)?;
             Outcome::Keys(Keys::Present(keys))
         }
         Outcome::Random(bytes) => {
@@ -69,7 +69,7 @@ fn void(what: DeviceMisbehaved, message: String) -> Error {
 }
 
 /// Checks that the keys are those that were requested, and that none was delivered before.
-fn check_keys(guard: &CallGuard, request: &Request<'_>, keys: &[Key]) -> Result<()> {
+fn check_keys(seen: &Seen, request: &Request<'_>, keys: &[Key]) -> Result<()> {
     match request {
         Request::TakeKeys { request } => {
             if keys.len() as u64 != u64::from(request.count) {
@@ -99,8 +99,7 @@ fn check_keys(guard: &CallGuard, request: &Request<'_>, keys: &[Key]) -> Result<
         }
         _ => {}
     }
-    let mut delivered = guard.delivered();
-    match keys.iter().find(|key| !delivered.is_new(key.id())) {
+    match seen.delivered_before(keys) {
         None => Ok(()),
         Some(again) => Err(void(
             DeviceMisbehaved::KeyIdReused,

@@ -76,6 +76,68 @@ fn a_switch_changes_only_with_yes() {
 }
 
 #[test]
+fn a_plan_is_written_reviewed_and_applied() {
+    let bench = Bench::new();
+    let switch = bench.start("polatis-16x16");
+    let uri = switch.ready().uri.as_str();
+    let file = bench.path("p.json").display().to_string();
+    let plan = ["switch", "plan", uri, "--connect", "1-17", "--out", &file];
+    bench
+        .run(plan)
+        .exits(0)
+        .expect_text("1. connect 1-17")
+        .expect_text("switch apply --plan");
+    bench.run(plan).exits(2).complains("exists");
+    let apply = ["switch", "apply", "--plan", &file];
+    bench.run(apply).exits(0).expect_text("dry run");
+    assert_eq!(bench.paths(uri), [""; 0], "a dry run changes nothing");
+
+    // A plan that was edited has another digest.
+    let edited = bench.path("edited.json").display().to_string();
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&edited, text.replace("17", "18")).unwrap();
+    bench
+        .run(["switch", "apply", "--plan", &edited, "--yes"])
+        .exits(2)
+        .complains("was changed after it was made");
+    let with_change = apply.iter().chain(&["--connect", "2-18"]);
+    bench.run(with_change).exits(2).complains("--plan");
+
+    bench
+        .run(apply.iter().chain(&["--yes"]))
+        .exits(0)
+        .expect_text("read-back matches the plan");
+    assert_eq!(bench.paths(uri), ["1-17"]);
+    // The switch is not in the state for which the plan was made any more.
+    for command in [&apply[..], &[&apply[..], &["--yes"]].concat()] {
+        let refused = bench.run(command).exits(7);
+        refused.complains("the switch has changed since the plan was made");
+    }
+    let other = bench.start("polatis-16x16");
+    other.fault("identity=SN-X").unwrap();
+    let elsewhere = ["switch", "apply", &other.ready().uri, "--plan", &file];
+    bench
+        .run(elsewhere)
+        .exits(7)
+        .complains("the plan was made for");
+}
+
+#[test]
+fn the_requests_to_a_device_can_be_limited() {
+    let bench = Bench::new();
+    let switch = bench.start("polatis-16x16");
+    let uri = switch.ready().uri.as_str();
+    bench
+        .run(["--rate", "100/s", "switch", "show", uri])
+        .exits(0)
+        .expect_text("geometry");
+    bench
+        .run(["--rate", "5", "switch", "show", uri])
+        .exits(2)
+        .complains("5/s or 30/min");
+}
+
+#[test]
 fn the_json_option_is_accepted_at_any_position() {
     let bench = Bench::new();
     let switch = bench.start("polatis-16x16");
