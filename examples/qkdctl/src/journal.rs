@@ -3,6 +3,7 @@
 
 use etcetera::{AppStrategy, AppStrategyArgs, choose_app_strategy};
 use qkd_hal::{Error, ErrorKind, Key, KeyId, Result, text::json_text};
+use qkd_keyflow::RollRecord;
 use serde::{Deserialize, Serialize};
 use std::{
     collections::VecDeque,
@@ -203,9 +204,17 @@ pub(crate) struct Line {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) key_ids: Vec<String>,
     pub(crate) outcome: String,
+    /// A record of `qkd-keyflow`. That of another version is kept as it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    record: Option<serde_json::Value>,
 }
 
 impl Line {
+    /// Returns the record of a roll; `None` if the line has none, or one that is not known.
+    pub(crate) fn roll_record(&self) -> Option<RollRecord> {
+        serde_json::from_value(self.record.clone()?).ok()
+    }
+
     /// Whether it says that something was begun, and not how it ended.
     pub(crate) fn is_begun(&self) -> bool {
         self.outcome == BEGUN
@@ -225,6 +234,7 @@ pub(crate) struct Entry {
     operation: &'static str,
     detail: String,
     key_ids: Vec<String>,
+    record: Option<RollRecord>,
 }
 
 impl Entry {
@@ -238,7 +248,14 @@ impl Entry {
             operation,
             detail: detail.into(),
             key_ids: Vec::new(),
+            record: None,
         }
+    }
+
+    /// Adds the record of a roll, from which an interrupted roll is finished.
+    pub(crate) fn with_record<'a>(mut self, record: impl Into<Option<&'a RollRecord>>) -> Self {
+        self.record = record.into().cloned();
+        self
     }
 
     /// Names keys that it concerns.
@@ -256,6 +273,11 @@ impl Entry {
     /// Writes down how it ended.
     pub(crate) fn end(&self, outcome: String) {
         self.write(outcome);
+    }
+
+    /// Writes down that it was made.
+    pub(crate) fn end_done(&self) {
+        self.write(DONE.to_owned());
     }
 
     /// Writes down a change before it is tried, and its outcome after it.
@@ -294,6 +316,10 @@ impl Entry {
             detail: self.detail.clone(),
             key_ids: self.key_ids.clone(),
             outcome,
+            record: self
+                .record
+                .as_ref()
+                .and_then(|r| serde_json::to_value(r).ok()),
         };
         let written = path
             .parent()

@@ -13,7 +13,6 @@ mod journal;
 mod key_transport;
 mod output;
 mod progress;
-mod roll;
 mod session;
 
 use clap::Parser;

@@ -157,6 +157,16 @@ impl RollRecord {
         }
     }
 
+    /// Returns the IDs of the keys whose rolls were neither completed nor stopped, in the order in
+    /// which they were taken. Without one there is nothing to recover.
+    #[must_use]
+    pub fn open_keys(records: &[Self]) -> Vec<KeyId> {
+        keys_of(&open_records(records))
+            .into_iter()
+            .cloned()
+            .collect()
+    }
+
     /// Returns the same record for the pair whose near end is the far end of this one.
     #[must_use]
     pub fn with_ends_swapped(mut self) -> Self {
@@ -219,6 +229,17 @@ pub(crate) fn open_records(records: &[RollRecord]) -> Vec<&RollRecord> {
         }
     }
     open
+}
+
+/// IDs of the keys of these records, in the order in which they appear.
+pub(crate) fn keys_of<'a>(records: &[&'a RollRecord]) -> Vec<&'a KeyId> {
+    let mut all: Vec<&KeyId> = Vec::new();
+    for record in records {
+        if !all.contains(&record.key_id()) {
+            all.push(record.key_id());
+        }
+    }
+    all
 }
 
 #[cfg(test)]
@@ -286,9 +307,8 @@ mod tests {
         let stopped = RollRecord::Stopped { key_id: id(2) };
         let finished = RollRecord::Finished { key_id: id(2) };
         assert_eq!(open_records(&[taken(1), taken(2), stopped]), [&taken(1)]);
-        assert_eq!(
-            open_records(&[taken(1), taken(2), finished, taken(3)]),
-            [&taken(3)]
-        );
+        let all = [taken(1), taken(2), finished, taken(3), taken(4), taken(3)];
+        assert_eq!(RollRecord::open_keys(&all), [id(3), id(4)]);
+        assert_eq!(RollRecord::open_keys(&all[..3]), []);
     }
 }

@@ -4,7 +4,7 @@ use crate::{
     EncryptorPair, End, EndStatus, ExpectedOutage, Obstacle, PlannedStep, Readiness, RollObserver,
     RollOutcome, RollRecord, Step, StopPoint,
     readiness::{check, clear_traffic, obstacles, steps_text},
-    record::open_records,
+    record::{keys_of, open_records},
     roll::Steps,
 };
 use async_trait::async_trait;
@@ -115,13 +115,7 @@ struct Knowledge<'a> {
 impl<'a> Knowledge<'a> {
     /// IDs of the keys of interrupted rolls, in the order in which they were taken.
     fn keys(&self) -> Vec<&'a KeyId> {
-        let mut all: Vec<&KeyId> = Vec::new();
-        for record in &self.open {
-            if !all.contains(&record.key_id()) {
-                all.push(record.key_id());
-            }
-        }
-        all
+        keys_of(&self.open)
     }
 
     fn is_void(&self, key: &KeyId) -> bool {
@@ -353,16 +347,24 @@ impl EncryptorPair {
 }
 
 impl Forward {
+    /// Checks that the steps can be carried out.
+    ///
+    /// # Errors
+    /// The kind of the first obstacle. The message names all.
+    pub fn check(&self) -> Result<()> {
+        check(&self.obstacles)
+    }
+
     /// Carries out the remaining steps. Ends at the first error.
     ///
     /// An observer that asks to stop ends it before the first step only, and the next recovery
     /// finds the same state.
     ///
     /// # Errors
-    /// The kind of the first obstacle, before anything is sent; the error of the first failed step,
-    /// with the progress in its message.
+    /// As [`check`](Self::check), before anything is sent; the error of the first failed step, with
+    /// the progress in its message.
     pub async fn finish(self, observer: &mut dyn RollObserver) -> Result<RollOutcome> {
-        check(&self.obstacles)?;
+        self.check()?;
         if observer.is_stop_requested() {
             return Ok(RollOutcome::Stopped(StopPoint::NothingChanged));
         }
@@ -454,18 +456,20 @@ impl fmt::Display for RollState {
             write!(f, "\nkey {id} is lost and is never used again")?;
         }
         if let Recovery::Forward(forward) = &self.recovery {
-            write!(
-                f,
-                "\nsteps: {}\n{}",
-                steps_text(&forward.steps),
-                forward.outage
-            )?;
+            write!(f, "\n{forward}")?;
             if let Some(warning) = clear_traffic([&self.near.status, &self.far.status]) {
                 write!(f, "\n{warning}")?;
             }
-            for obstacle in &forward.obstacles {
-                write!(f, "\ncannot start: {obstacle}")?;
-            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Forward {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "steps: {}\n{}", steps_text(&self.steps), self.outage)?;
+        for obstacle in &self.obstacles {
+            write!(f, "\ncannot start: {obstacle}")?;
         }
         Ok(())
     }

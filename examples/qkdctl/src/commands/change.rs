@@ -5,10 +5,11 @@ use crate::{
     interrupt::{Guard, Work},
     journal::Entry,
     output::{self, Output},
-    progress, roll,
+    progress,
     session::{Device, Session},
 };
 use qkd_hal::{Descriptor, Error, ErrorKind, Operation, Result, Support};
+use qkd_keyflow::with_progress;
 use serde::Serialize;
 
 /// Result of a change.
@@ -190,7 +191,7 @@ impl SingleChange {
         }
         let after = read_back(&guard)
             .await
-            .map_err(|e| roll::with_progress("the device accepted the change before", e))?;
+            .map_err(|e| with_progress("the device accepted the change before", e))?;
         let text = [format!("done: {}", self.wanted), after.text];
         let report = report(ChangeResult::Applied, before.value, Some(after.value));
         output::print(output, self.command, &report, || lines(&text))?;

@@ -9,7 +9,6 @@ use crate::{
     interrupt::Work,
     journal::Entry,
     output::{self, Output},
-    roll,
     session::Session,
 };
 use qkd_driver_kit::program::lock::LockMode;
@@ -18,6 +17,7 @@ use qkd_hal::{
     parameter::{self, ParameterSpec, ParameterValue},
     reading::Reading,
 };
+use qkd_keyflow::with_progress;
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -287,7 +287,7 @@ pub(crate) async fn set(
         }
         if begun.signal().is_some() && spec.readable {
             let read = handle.parameter(name).await;
-            now = Some(read.map_err(|e| roll::with_progress("the parameter was set", e))?);
+            now = Some(read.map_err(|e| with_progress("the parameter was set", e))?);
         }
         guard = Some(begun);
     }
