@@ -1,4 +1,4 @@
-//! What can be known of a roll before a key is taken.
+//! Checks of a roll before a key is taken.
 
 use crate::{EncryptorPair, End, Roll, Step, describe};
 use qkd_hal::{
@@ -188,7 +188,8 @@ fn unaccepted(descriptor: &Descriptor, operations: &[Operation]) -> Vec<(String,
         .collect()
 }
 
-/// What stops these steps: assumptions, missing operations, channels on which encryption is off.
+/// Reasons why these steps cannot be carried out: assumptions, missing operations, channels on
+/// which encryption is off.
 pub(crate) fn obstacles(
     pair: &EncryptorPair,
     status: [&ChannelStatus; 2],

@@ -1,4 +1,4 @@
-//! What a caller writes down of a roll, and what a later process knows of it.
+//! Records of a roll, which a caller writes down and a later process reads.
 
 use crate::End;
 use async_trait::async_trait;

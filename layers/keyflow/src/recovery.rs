@@ -39,11 +39,11 @@ pub struct RollState {
     pub near: EndStatus,
     /// The far end.
     pub far: EndStatus,
-    /// What puts the pair in order.
+    /// The way to put the pair in order.
     pub recovery: Recovery,
 }
 
-/// What puts a pair in order after an interrupted roll.
+/// The way to put a pair in order after an interrupted roll.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "kebab-case", tag = "action")]
 #[must_use = "a recovery changes nothing until `finish`"]
@@ -104,7 +104,7 @@ impl KeyPlace {
     }
 }
 
-/// What is known of a pair: its records and the status of both channels.
+/// Knowledge of a pair: its records and the status of both channels.
 struct Knowledge<'a> {
     pair: &'a EncryptorPair,
     status: [&'a ChannelStatus; 2],

@@ -48,9 +48,9 @@ pub enum RollOutcome {
 pub struct RollReport {
     /// ID of the new key.
     pub key_id: KeyId,
-    /// What the near end showed.
+    /// Confirmation of the near end.
     pub near: Confirmation,
-    /// What the far end showed.
+    /// Confirmation of the far end.
     pub far: Confirmation,
     /// Whether the key before was deleted at each end that has slots. `false` if neither has.
     pub retired: bool,

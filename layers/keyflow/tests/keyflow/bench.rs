@@ -169,7 +169,7 @@ pub(crate) struct Issued {
     pub(crate) secret: Zeroizing<Vec<u8>>,
 }
 
-/// What one end uses: the ID of its key where it shows one, and the fingerprint of the secret.
+/// The key that one end uses: its ID where the end shows one, and the fingerprint of the secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct InUse {
     pub(crate) id: Option<Vec<u8>>,

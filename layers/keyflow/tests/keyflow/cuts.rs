@@ -9,7 +9,7 @@ use tokio::time::sleep;
 /// The longest time between two processes.
 const LONGEST_GAP: Duration = Duration::from_secs(40);
 
-/// How a recovery put a pair in order.
+/// The way in which a recovery put a pair in order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Way {
     Nothing,

@@ -1,4 +1,4 @@
-//! Which state of the devices and the records leads to which recovery.
+//! The recovery to which each state of the devices and the records leads.
 
 use crate::mocks::{Log, MockEnd, Source, id, key, pair};
 use qkd_hal::{

@@ -1,4 +1,4 @@
-//! What is checked before a key is taken, and the steps of an ordinary roll.
+//! Checks before a key is taken, and the steps of an ordinary roll.
 
 use crate::{
     bench::{Exchanges, FAMILIES, Family, World},

@@ -91,7 +91,7 @@ fn dependencies_between_crates_point_one_way() {
             "qkd-hardware" => {
                 &|d| matches!(d, "qkd-hal" | "qkd-switch-hal" | "qkd-driver-kit") || is_driver(d)
             }
-            // A layer works with any device of the contract: it is given opened handles.
+            // They work with any device of the contract, since they are given opened handles.
             n if layers().contains(n) => &|d| d == "qkd-hal",
             "qkd-northbound-etsi014" => &|d| matches!(d, "qkd-hal" | "qkd-switch-hal"),
             // An emulator never shares a codec with its driver, so that the two can disagree.

@@ -89,7 +89,7 @@ pub(super) async fn run(session: &Session, output: Output, arguments: &cli::Roll
     command.carry_out(sources.as_ref(), &guard).await
 }
 
-/// What is done to a pair.
+/// Plan for a pair.
 enum Plan {
     /// A roll to a fresh key.
     Roll(Readiness),

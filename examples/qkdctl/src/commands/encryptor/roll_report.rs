@@ -57,7 +57,7 @@ pub(super) struct RollDocument<'a> {
     declared_outage: Option<Duration>,
 }
 
-/// What a roll is about to do.
+/// Facts about a roll that are known before it changes anything.
 pub(super) struct Announced<'a> {
     pub(super) uris: [&'a DeviceUri; 2],
     pub(super) pair: &'a EncryptorPair,
