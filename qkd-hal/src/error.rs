@@ -273,6 +273,16 @@ impl Error {
         }
         self
     }
+    /// Adds the steps of a change that were completed before this error. They are not reverted, so
+    /// the effect is partial even if the failed step had none.
+    #[must_use]
+    pub fn with_progress(mut self, so_far: &str) -> Self {
+        self.0.message = format!("{} ({so_far})", self.0.message);
+        if self.0.effect == Effect::None {
+            self.0.effect = Effect::Partial;
+        }
+        self
+    }
     /// The device's own code.
     #[must_use]
     pub fn with_vendor_code(mut self, code: impl Into<String>) -> Self {

@@ -554,9 +554,16 @@ impl Encryptor for SrosMacsec {
             return Ok(());
         }
         if self.remembered(staged).is_none() {
-            let baselines = self
+            let mut baselines = self
                 .read_all_baselines(&staged.channel.0, &staged.key_id)
                 .await?;
+            // If the far end was activated before, MKA may have agreed under this name already, and
+            // the key server distributes no further SAK.
+            for port in &mut baselines {
+                if port.state == Some(OperState::InService) {
+                    port.forget_sak();
+                }
+            }
             self.remember(&staged.channel, &staged.key_id, baselines);
         }
         let name = oid::of_ca(oid::static_cak::ENTRY, oid::static_cak::ACTIVE_PSK, &index);
@@ -594,10 +601,7 @@ impl Encryptor for SrosMacsec {
                 let mut now = self
                     .read_all_baselines(&staged.channel.0, &staged.key_id)
                     .await?;
-                for port in &mut now {
-                    port.sak.clear();
-                    (port.installed_tx, port.installed_rx) = (0, 0);
-                }
+                now.iter_mut().for_each(Baseline::forget_sak);
                 now
             }
         };

@@ -22,6 +22,12 @@ pub(crate) struct Baseline {
 }
 
 impl Baseline {
+    /// Accepts the present SAK as the new one: nothing is known of the time before it.
+    pub(crate) fn forget_sak(&mut self) {
+        self.sak.clear();
+        (self.installed_tx, self.installed_rx) = (0, 0);
+    }
+
     /// The readings as a staged key carries them: a text for each port. No secret is among them.
     pub(crate) fn write_all(all: &[Self]) -> BTreeMap<String, String> {
         let text = |b: &Self| {

@@ -730,6 +730,10 @@ pub(crate) enum EncryptorCommand {
     ///
     /// Stage on both ends, activate, confirm on both, retire. Pairs of encryptors and of QKD
     /// modules may be named in the inventory.
+    ///
+    /// If an earlier roll of the pair did not end, it comes first: it is finished with its key
+    /// where both ends have it, without taking another one; otherwise a fresh key replaces its key
+    /// at both ends. A dry run says which, and which traffic that disturbs.
     #[command(
         after_help = ROLL_HELP
     )]

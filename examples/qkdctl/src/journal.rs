@@ -4,6 +4,7 @@
 
 use etcetera::{AppStrategy, AppStrategyArgs, choose_app_strategy};
 use qkd_hal::{Error, ErrorKind, Key, KeyId, Result, text::json_text};
+use qkd_keyflow::RollRecord;
 use serde::{Deserialize, Serialize};
 use std::{
     collections::VecDeque,
@@ -211,9 +212,17 @@ pub(crate) struct Line {
     pub(crate) key_ids: Vec<String>,
     /// `begun` at the start of a change; its result at the end, as of [`outcome`].
     pub(crate) outcome: String,
+    /// A record of `qkd-keyflow`. That of another version is kept as it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    record: Option<serde_json::Value>,
 }
 
 impl Line {
+    /// Returns the record of a roll; `None` if the line has none, or one that is not known.
+    pub(crate) fn roll_record(&self) -> Option<RollRecord> {
+        serde_json::from_value(self.record.clone()?).ok()
+    }
+
     /// Returns whether the line records the start of a change, not its end.
     pub(crate) fn is_begun(&self) -> bool {
         self.outcome == BEGUN
@@ -234,6 +243,7 @@ pub(crate) struct Entry {
     operation: &'static str,
     detail: String,
     key_ids: Vec<String>,
+    record: Option<RollRecord>,
 }
 
 impl Entry {
@@ -247,7 +257,14 @@ impl Entry {
             operation,
             detail: detail.into(),
             key_ids: Vec::new(),
+            record: None,
         }
+    }
+
+    /// Adds the record of a roll, from which an interrupted roll is finished.
+    pub(crate) fn with_record<'a>(mut self, record: impl Into<Option<&'a RollRecord>>) -> Self {
+        self.record = record.into().cloned();
+        self
     }
 
     /// Adds the IDs of keys that the change concerns.
@@ -265,6 +282,11 @@ impl Entry {
     /// Records the end of the change.
     pub(crate) fn end(&self, outcome: String) {
         self.write(outcome);
+    }
+
+    /// Records that the change was made.
+    pub(crate) fn end_done(&self) {
+        self.write(DONE.to_owned());
     }
 
     /// Runs a change, and records its start and its outcome.
@@ -303,6 +325,10 @@ impl Entry {
             detail: self.detail.clone(),
             key_ids: self.key_ids.clone(),
             outcome,
+            record: self
+                .record
+                .as_ref()
+                .and_then(|r| serde_json::to_value(r).ok()),
         };
         let written = path
             .parent()

@@ -14,7 +14,6 @@ mod key_transport;
 mod optics_argument;
 mod output;
 mod progress;
-mod roll;
 mod session;
 
 use clap::Parser;

@@ -5,7 +5,7 @@ use crate::{
     interrupt::{Guard, Work},
     journal::Entry,
     output::{self, Output},
-    progress, roll,
+    progress,
     session::{Device, Session},
 };
 use qkd_hal::{Descriptor, Error, ErrorKind, Operation, Result, Support};
@@ -190,7 +190,7 @@ impl SingleChange {
         }
         let after = read_back(&guard)
             .await
-            .map_err(|e| roll::with_progress("the device accepted the change before", e))?;
+            .map_err(|e| e.with_progress("the device accepted the change before"))?;
         let text = [format!("done: {}", self.wanted), after.text];
         let report = report(ChangeResult::Applied, before.value, Some(after.value));
         output::print(output, self.command, &report, || lines(&text))?;

@@ -9,7 +9,6 @@ use crate::{
     interrupt::Work,
     journal::Entry,
     output::{self, Output},
-    roll,
     session::Session,
 };
 use qkd_driver_kit::program::lock::LockMode;
@@ -287,7 +286,7 @@ pub(crate) async fn set(
         }
         if begun.signal().is_some() && spec.readable {
             let read = handle.parameter(name).await;
-            now = Some(read.map_err(|e| roll::with_progress("the parameter was set", e))?);
+            now = Some(read.map_err(|e| e.with_progress("the parameter was set"))?);
         }
         guard = Some(begun);
     }

@@ -16,6 +16,7 @@ mod locks;
 mod pairs;
 mod protection;
 mod readme;
+mod rolls;
 mod schemas;
 mod signals;
 mod switches;

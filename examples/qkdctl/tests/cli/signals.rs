@@ -131,15 +131,15 @@ fn a_second_signal_ends_at_once_after_one_line() {
 }
 
 /// A pair of encryptors, a QKD pair, and the arguments that roll over.
-struct Pair {
-    bench: Bench,
-    encryptors: Emulator,
-    keys: Emulator,
-    arguments: Vec<String>,
+pub(crate) struct Pair {
+    pub(crate) bench: Bench,
+    pub(crate) encryptors: Emulator,
+    pub(crate) keys: Emulator,
+    pub(crate) arguments: Vec<String>,
 }
 
 impl Pair {
-    fn new(encryptors: &str, assumptions: &[&str]) -> Self {
+    pub(crate) fn new(encryptors: &str, assumptions: &[&str]) -> Self {
         let bench = Bench::new();
         let encryptors = bench.start(encryptors);
         let keys = bench.start_stored("etsi014-pair");
@@ -176,16 +176,29 @@ impl Pair {
         }
     }
 
-    fn nokia() -> Self {
+    pub(crate) fn nokia() -> Self {
         Self::new("nokia-sros-macsec-pair", &crate::encryptors::NOKIA)
     }
 
-    fn roll(&self) -> Running {
+    pub(crate) fn packetlight() -> Self {
+        let mut pair = Self::new(
+            "packetlight-pair",
+            &[
+                "packetlight.preshared-at-next-exchange",
+                "packetlight.force-init-one-end",
+            ],
+        );
+        let size = ["--size".to_owned(), "256".to_owned()];
+        pair.arguments.extend(size);
+        pair
+    }
+
+    pub(crate) fn roll(&self) -> Running {
         Running::start(&self.bench, &self.arguments)
     }
 
     /// The slots of both ends: the active one and the ids of the keys.
-    fn slots(&self) -> Vec<Value> {
+    pub(crate) fn slots(&self) -> Vec<Value> {
         (0..2)
             .map(|n| {
                 let credentials = self.bench.path("credentials.toml").display().to_string();
@@ -219,7 +232,7 @@ impl Pair {
     }
 
     /// The ids of the keys that the journal names.
-    fn key_ids(&self) -> Vec<String> {
+    pub(crate) fn key_ids(&self) -> Vec<String> {
         let mut all: Vec<String> = self
             .bench
             .journal()
@@ -293,15 +306,7 @@ fn a_roll_whose_second_end_is_being_staged_is_finished() {
 
 #[test]
 fn a_secret_that_is_overwritten_at_one_end_is_overwritten_at_the_other() {
-    let mut pair = Pair::new(
-        "packetlight-pair",
-        &[
-            "packetlight.preshared-at-next-exchange",
-            "packetlight.force-init-one-end",
-        ],
-    );
-    pair.arguments
-        .extend(["--size".to_owned(), "256".to_owned()]);
+    let pair = Pair::packetlight();
     pair.encryptors.fault("delay=150ms").unwrap();
     let running = pair.roll();
     pair.bench

@@ -1,13 +1,14 @@
 //! The last chapter: the conformance suite over the testbed's wires, and the page that it writes.
 
 use super::{log::DemoLog, testbed::Testbed};
-use crate::{output::Output, progress::Progress, roll};
+use crate::{output::Output, progress::Progress};
 use qkd_conformance::{
     Dut, RunObserver, RunOptions, Suite, Verdict, report,
     requirement::Impact,
     result::{CaseResult, Outcome, Run},
 };
 use qkd_hal::{Error, ErrorKind, Result};
+use qkd_keyflow::find_channel;
 use std::{
     path::Path,
     sync::{Mutex, PoisonError},
@@ -96,7 +97,7 @@ async fn dut(testbed: &Testbed, emulator: &str, profile: &str) -> Result<Dut> {
     };
     if profile.starts_with("encryptor") {
         let encryptor = testbed.open(emulator, 0).await?.encryptor()?;
-        dut.channel = Some(roll::channel(&*encryptor, None).await?.0);
+        dut.channel = Some(find_channel(&*encryptor, None).await?.0);
         encryptor.close().await?;
     }
     Ok(dut)

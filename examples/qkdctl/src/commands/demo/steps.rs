@@ -1,18 +1,16 @@
 //! The steps of the demo.
 
 use super::{log::DemoLog, testbed::Testbed};
-use crate::{
-    output::serde_name,
-    roll::{self, Reached, RollEnd},
-};
+use crate::output::serde_name;
 use qkd_hal::{
     Effect, Error, ErrorKind, Key, QkdModule, Result, TransportFault,
-    encryptor::{ChannelId, Staging},
+    encryptor::Staging,
     event::{EventKind, StreamItem},
     qkd::{KeyRequest, ModuleState},
     reading::Quality,
     units::Bits,
 };
+use qkd_keyflow::{EncryptorPair, End, Readiness, RollEnd, RollOutcome};
 use qkd_switch_hal::{
     CrossConnect, CrossConnects, OpticalSwitch, Plan, Port,
     protection::{ExternalCommand, ProtectionSetting, SelectionMode},
@@ -355,10 +353,10 @@ async fn rolling(testbed: &Testbed, story: &mut DemoLog) -> Result<()> {
             testbed.open(profile, 0).await?.encryptor()?,
             testbed.open(profile, 1).await?.encryptor()?,
         ];
-        let channels: [ChannelId; 2] = [
-            roll::channel(&*encryptors[0], None).await?,
-            roll::channel(&*encryptors[1], None).await?,
-        ];
+        let pair = EncryptorPair::new(
+            RollEnd::open(Arc::clone(&encryptors[0]), None).await?,
+            RollEnd::open(Arc::clone(&encryptors[1]), None).await?,
+        );
         let capabilities = encryptors[0].encryptor_capabilities();
         story.log(format!(
             "{profile}: {}, {}{}",
@@ -373,20 +371,21 @@ async fn rolling(testbed: &Testbed, story: &mut DemoLog) -> Result<()> {
                 ", traffic drops while it re-initialises"
             }
         ));
-        let size = roll::common_size(&*encryptors[0], &*encryptors[1]).unwrap_or(Bits(256));
         for round in 1..=2 {
-            let (key, twin) =
-                same_keys_at_both_ends(story, "QKD pair", &*source[0], &*source[1], size).await?;
-            let ends = [0, 1].map(|n| RollEnd {
-                encryptor: &*encryptors[n],
-                channel: &channels[n],
-            });
-            let rolled = roll::roll(ends, [&key, &twin], None).await;
-            let Some(Reached::End(rolled)) = story.must(&format!("roll {round}"), rolled) else {
+            let ready = pair.readiness().await.and_then(Readiness::ready);
+            let Some(roll) = story.must(&format!("roll {round} can start"), ready) else {
                 break;
             };
-            let gap = rolled.near.outage().map_or_else(String::new, |g| {
-                format!(", traffic was down for {:.2} s", g.value.as_secs_f64())
+            let size = roll.key_size();
+            let (key, twin) =
+                same_keys_at_both_ends(story, "QKD pair", &*source[0], &*source[1], size).await?;
+            let rolled = roll.run([&key, &twin], &mut ()).await;
+            let Some(RollOutcome::Ended(rolled)) = story.must(&format!("roll {round}"), rolled)
+            else {
+                break;
+            };
+            let gap = rolled.outage().map_or_else(String::new, |gap| {
+                format!(", traffic was down for {:.2} s", gap.as_secs_f64())
             });
             story.check(
                 rolled.near.is_confirmed(),
@@ -400,7 +399,8 @@ async fn rolling(testbed: &Testbed, story: &mut DemoLog) -> Result<()> {
                 format!("and at the far end: {}", rolled.far.evidence()),
             );
         }
-        if let Ok(counters) = encryptors[0].counters(&channels[0]).await {
+        let channel = pair.end(End::Near).channel();
+        if let Ok(counters) = encryptors[0].counters(channel).await {
             story.check(
                 counters.clear.unwrap_or(0) == 0,
                 format!(

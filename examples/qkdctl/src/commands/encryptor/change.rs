@@ -1,18 +1,16 @@
 //! `qkdctl encryptor retire`, `zeroize` and `encryption`.
 
-use crate::{
-    commands::change::{SingleChange, State, Target, check_ready},
-    roll,
-};
+use crate::commands::change::{SingleChange, State, Target, check_ready};
 use qkd_hal::{
     Encryptor, Error, ErrorKind, KeyId, Operation, Result,
     encryptor::{ChannelId, ChannelState, ChannelStatus, FailureMode, Staged},
 };
+use qkd_keyflow::{describe, find_channel};
 use std::sync::Arc;
 
 fn state(status: ChannelStatus) -> State<ChannelStatus> {
     State {
-        text: format!("channel {}: {}", status.channel, roll::describe(&status)),
+        text: format!("channel {}: {}", status.channel, describe(&status)),
         value: status,
     }
 }
@@ -27,7 +25,7 @@ pub(super) struct Channel<'a> {
 impl<'a> Channel<'a> {
     pub(super) async fn open(target: Target<'a>, name: &str) -> Result<Self> {
         let encryptor = target.device.opened.encryptor()?;
-        let id = roll::channel(&*encryptor, Some(name)).await?;
+        let id = find_channel(&*encryptor, Some(name)).await?;
         Ok(Self {
             target,
             encryptor,

@@ -1,7 +1,10 @@
 //! The command `qkdctl encryptor`.
 
 mod change;
+mod roll_history;
+mod roll_journal;
 mod roll_pair;
+mod roll_report;
 
 use super::{
     DRY_RUN,
@@ -14,7 +17,7 @@ use crate::{
     interrupt::{Guard, Work},
     journal::Entry,
     output::{self, Output},
-    progress, roll,
+    progress,
     session::Session,
 };
 use change::Channel;
@@ -24,6 +27,7 @@ use qkd_hal::{
     encryptor::{ChannelId, ChannelStatus, Confirmation, Staged, Staging, TrafficCounters},
     units::Bits,
 };
+use qkd_keyflow::{describe, find_channel};
 use serde::Serialize;
 use serde_json::json;
 use std::path::Path;
@@ -125,11 +129,7 @@ async fn read_text(encryptor: &dyn Encryptor, channel: &ChannelId) -> Result<Str
 }
 
 fn now_text(status: &ChannelStatus) -> String {
-    format!(
-        "now: channel {}: {}\n",
-        status.channel,
-        roll::describe(status)
-    )
+    format!("now: channel {}: {}\n", status.channel, describe(status))
 }
 
 async fn stage(
@@ -147,7 +147,7 @@ async fn stage(
         encryptor.capabilities(),
         Operation::Stage,
     )?;
-    let channel = roll::channel(&*encryptor, Some(channel)).await?;
+    let channel = find_channel(&*encryptor, Some(channel)).await?;
     let key = secret_file::read_key(file, id)?;
     let overwrites = encryptor.encryptor_capabilities().staging == Staging::Overwrite;
     let warning = if overwrites {
@@ -232,7 +232,7 @@ async fn activate(
         encryptor.capabilities(),
         Operation::Activate,
     )?;
-    let channel = roll::channel(&*encryptor, Some(channel)).await?;
+    let channel = find_channel(&*encryptor, Some(channel)).await?;
     let staged = Staged::new(channel.clone(), id, slot, "named on the command line");
     let drops_traffic = !encryptor.encryptor_capabilities().hitless;
     let report = |result, confirmation, now| ActivateReport {
@@ -275,7 +275,7 @@ async fn activate(
         encryptor.confirm(&staged),
     )
     .await;
-    let confirmation = confirming.map_err(|e| roll::with_progress("the key was activated", e))?;
+    let confirmation = confirming.map_err(|e| e.with_progress("the key was activated"))?;
     let (result, code, words) = if confirmation.is_confirmed() {
         (ChangeResult::Applied, 0, "the key protects traffic")
     } else {
@@ -303,7 +303,7 @@ async fn show(session: &Session, output: Output, device: &str, only: Option<&str
     let device = session.open(device, LockMode::Shared).await?;
     let encryptor = device.opened.encryptor()?;
     let channels = match only {
-        Some(name) => vec![roll::channel(&*encryptor, Some(name)).await?],
+        Some(name) => vec![find_channel(&*encryptor, Some(name)).await?],
         None => encryptor.channels().await?,
     };
     let has_counters =

@@ -1,7 +1,13 @@
-//! `qkdctl encryptor roll`: a pair of encryptors gets a fresh key of a QKD pair.
+//! `qkdctl encryptor roll`: a pair of encryptors gets a fresh key of a QKD pair, or the key of a
+//! roll that did not end.
 
+use super::{
+    roll_history::{self, InterruptedRoll, ROLL},
+    roll_journal::RollJournal,
+    roll_report::{Announced, RollDocument, rows},
+};
 use crate::{
-    cli::Roll,
+    cli,
     commands::{DRY_RUN, change::ChangeResult},
     exit,
     interrupt::{Guard, Work},
@@ -9,21 +15,24 @@ use crate::{
     key_transport,
     output::{self, Output},
     progress,
-    roll::{self, Company, CutRoll, Reached, RollEnd, RollReport},
     session::{Device, Session},
 };
 use qkd_driver_kit::program::signals::EndSignal;
 use qkd_hal::{
-    DeviceUri, Error, ErrorKind, Key, KeyId, QkdModule, Result,
-    encryptor::{ChannelId, ChannelStatus, Confirmation},
-    qkd::KeyRequest,
-    units::Bits,
+    DeviceUri, Error, ErrorKind, Key, KeyId, QkdModule, Result, encryptor::ChannelStatus,
+    qkd::KeyRequest, units::Bits,
 };
-use serde::Serialize;
-use std::time::Duration;
+use qkd_keyflow::{
+    EncryptorPair, End, Forward, Readiness, Recovery, RollEnd, RollOutcome, RollRecord, RollState,
+    StopPoint,
+};
+use std::sync::Arc;
+
+/// The command, as its documents are named.
+const COMMAND: &str = "encryptor/roll";
 
 /// Rolls a pair over with `yes`; without it, prints what would be done.
-pub(super) async fn run(session: &Session, output: Output, arguments: &Roll) -> Result<u8> {
+pub(super) async fn run(session: &Session, output: Output, arguments: &cli::Roll) -> Result<u8> {
     let peer = arguments.peer.as_deref();
     let ends = session.inventory.ends(&arguments.device, peer, "--peer")?;
     let twin = arguments.peer_source.as_deref();
@@ -36,218 +45,216 @@ pub(super) async fn run(session: &Session, output: Output, arguments: &Roll) -> 
     }
     let uris = session.resolve_ends(&ends)?;
     let devices = session.open_ends(uris, arguments.yes).await?;
-    let (near, far) = (
-        devices[0].opened.encryptor()?,
-        devices[1].opened.encryptor()?,
-    );
     let [channel, peer_channel] = &ends.channels;
-    let channels = [
-        arguments.channel.as_deref().or(channel.as_deref()),
-        arguments
-            .peer_channel
-            .as_deref()
-            .or(peer_channel.as_deref()),
-    ];
-    let (near_channel, far_channel) = (
-        roll::channel(&*near, channels[0]).await?,
-        roll::channel(&*far, channels[1]).await?,
+    let peer_channel = arguments.peer_channel.as_ref().or(peer_channel.as_ref());
+    let channel = arguments.channel.as_ref().or(channel.as_ref());
+    let open = async |device: &Device, channel: Option<&String>| {
+        RollEnd::open(device.opened.encryptor()?, channel.map(String::as_str)).await
+    };
+    let mut pair = EncryptorPair::new(
+        open(&devices[0], channel).await?,
+        open(&devices[1], peer_channel).await?,
     );
-    let size = match arguments.size {
-        Some(size) => Bits(size),
-        None => roll::common_size(&*near, &*far).ok_or_else(|| {
-            Error::invalid("the two encryptors accept no common key size; name one with --size")
-        })?,
+    if let Some(size) = arguments.size {
+        pair = pair.with_key_size(Bits(size));
+    }
+    let uris = [&devices[0].uri, &devices[1].uri];
+    let found = match roll_history::interrupted(uris, &pair) {
+        Some(roll) => Some((pair.recovery(&roll.records).await?, roll)),
+        None => None,
     };
-    roll::check_assumptions(&*near, &*far)?;
-    let keys = session.open_ends(sources, arguments.yes).await?;
-    let (source, twin_source) = (keys[0].opened.module()?, keys[1].opened.module()?);
-    let pair = Pair {
-        uris: [&devices[0].uri, &devices[1].uri],
-        ends: [
-            RollEnd {
-                encryptor: &*near,
-                channel: &near_channel,
-            },
-            RollEnd {
-                encryptor: &*far,
-                channel: &far_channel,
-            },
-        ],
-        sources: [(&keys[0], &*source), (&keys[1], &*twin_source)],
-        size,
+    let plan = match found.as_ref().map(|(state, _)| &state.recovery) {
+        Some(Recovery::Forward(forward)) => Plan::Forward(forward.clone()),
+        Some(Recovery::FreshKey(readiness)) => Plan::Roll(readiness.clone()),
+        Some(Recovery::Nothing { .. }) | None => Plan::Roll(pair.readiness().await?),
     };
+    plan.check()?;
+    // Without a key to take, the QKD modules need not be reachable.
+    let sources = match &plan {
+        Plan::Roll(_) => Some(session.open_ends(sources, arguments.yes).await?),
+        Plan::Forward(_) => None,
+    };
+    let command = RollCommand {
+        output,
+        uris,
+        pair: &pair,
+        found: found.as_ref(),
+        plan,
+    };
+    command.print_found();
     if !arguments.yes {
-        let report = pair.report(ChangeResult::DryRun);
-        output::print(output, "encryptor/roll", &report, || {
-            format!(
-                "would take one key of {size} from {} and its twin from {}, and roll \
-                 {near_channel} and {far_channel}\n{}\n{DRY_RUN}",
-                keys[0].uri,
-                keys[1].uri,
-                pair.expected_outage()
-            )
-        })?;
-        return Ok(0);
+        return command.print_plan(sources.as_ref());
     }
     let guard = session.interrupt.begin(Work::Change)?;
-    pair.carry_out(output, &guard).await
+    command.carry_out(sources.as_ref(), &guard).await
 }
 
-/// A pair of encryptors, and where its next key comes from.
-struct Pair<'a> {
+/// Plan for a pair.
+enum Plan {
+    /// A roll to a fresh key.
+    Roll(Readiness),
+    /// The rest of a roll whose key both ends have.
+    Forward(Forward),
+}
+
+impl Plan {
+    fn check(&self) -> Result<()> {
+        match self {
+            Self::Roll(readiness) => readiness.clone().ready().map(drop),
+            Self::Forward(forward) => forward.check(),
+        }
+    }
+}
+
+/// A command on a pair whose ends are open.
+struct RollCommand<'a> {
+    output: Output,
     uris: [&'a DeviceUri; 2],
-    ends: [RollEnd<'a>; 2],
-    sources: [(&'a Device, &'a dyn QkdModule); 2],
-    size: Bits,
+    pair: &'a EncryptorPair,
+    found: Option<&'a (RollState, InterruptedRoll)>,
+    plan: Plan,
 }
 
-/// Keys that a roll consumed, and its progress.
+/// The key of a roll, and the progress of the roll.
 struct Attempt {
-    /// The key that was taken.
+    /// The key that was taken, or that both ends have.
     key_id: Option<KeyId>,
     /// Whether the key was also taken at the peer.
     twin_taken: bool,
-    reached: Reached,
+    outcome: RollOutcome,
 }
 
-/// One end of a roll.
-#[derive(Serialize)]
-struct EndReport<'a> {
-    device: &'a DeviceUri,
-    channel: &'a ChannelId,
-    confirmation: Option<Confirmation>,
-    /// As it was read at the end of a roll that was cut or not confirmed.
-    now: Option<ChannelStatus>,
-}
-
-/// The result of a roll.
-#[derive(Serialize)]
-struct RollDocument<'a> {
-    result: ChangeResult,
-    near: EndReport<'a>,
-    far: EndReport<'a>,
-    size_bits: Bits,
-    hitless: bool,
-    key_id: Option<KeyId>,
-    /// The longest measured outage of both ends; `None` if neither measured one.
-    outage_ms: Option<f64>,
-    /// The longest declared outage of both ends; `None` if unknown, or if the roll is hitless.
-    declared_outage_ms: Option<f64>,
-    /// Whether the key before was deleted.
-    retired: bool,
-    /// Keys that were taken and protect nothing.
-    void_key_ids: Vec<KeyId>,
-    /// The signal that came meanwhile.
-    signal: Option<&'static str>,
-    /// A roll before this one that did not end.
-    found: Option<CutRoll>,
-}
-
-impl Pair<'_> {
-    fn is_hitless(&self) -> bool {
-        self.ends
-            .iter()
-            .all(|end| end.encryptor.encryptor_capabilities().hitless)
-    }
-
-    /// The longest declared outage of both ends.
-    fn declared_outage(&self) -> Option<Duration> {
-        if self.is_hitless() {
-            return None;
-        }
-        let declared = self.ends.iter();
-        declared
-            .filter_map(|end| end.encryptor.encryptor_capabilities().outage)
-            .max()
-    }
-
-    fn expected_outage(&self) -> String {
-        if self.is_hitless() {
-            return "No outage expected: both ends accept the new key before either sends with it."
-                .to_owned();
-        }
-        let how_long = self.declared_outage().map_or_else(
-            || "for a time that is not declared".to_owned(),
-            |time| format!("for up to {} (declared)", humantime::format_duration(time)),
-        );
-        format!("Traffic drops while the encryptors re-initialise, {how_long}.")
-    }
-
-    /// A report in which nothing has happened yet.
-    fn report(&self, result: ChangeResult) -> RollDocument<'_> {
-        let end = |place: usize| EndReport {
-            device: self.uris[place],
-            channel: self.ends[place].channel,
-            confirmation: None,
-            now: None,
+impl RollCommand<'_> {
+    fn document(&self, result: ChangeResult) -> RollDocument<'_> {
+        let (size, outage) = match &self.plan {
+            Plan::Roll(readiness) => (readiness.size_bits, readiness.outage),
+            Plan::Forward(forward) => (None, forward.outage),
         };
-        RollDocument {
-            result,
-            near: end(0),
-            far: end(1),
-            size_bits: self.size,
-            hitless: self.is_hitless(),
-            key_id: None,
-            outage_ms: None,
-            declared_outage_ms: self.declared_outage().map(|t| t.as_secs_f64() * 1000.0),
-            retired: false,
-            void_key_ids: Vec::new(),
-            signal: None,
-            found: None,
-        }
+        let announced = Announced {
+            uris: self.uris,
+            pair: self.pair,
+            size,
+            outage,
+            found: self.found.map(|(state, roll)| (roll, &state.recovery)),
+        };
+        RollDocument::new(result, &announced)
     }
 
-    async fn carry_out(&self, output: Output, guard: &Guard) -> Result<u8> {
-        let found = roll::cut_before(self.uris, self.ends);
-        if let Some(cut) = &found {
-            self.print_interrupted_roll(output, cut).await;
+    /// Prints what rolls that did not end have left, and what is done about it.
+    fn print_found(&self) {
+        let Some((state, roll)) = self.found else {
+            return;
+        };
+        if self.output.is_json() {
+            return;
         }
-        let detail = roll::detail(self.uris, self.ends);
-        let entry = Entry::new(self.uris[0], roll::ROLL, detail);
-        entry.begin();
-        let rolling = self.attempt(guard);
-        let what = "rolling over: stage, activate, confirm, retire";
-        let result = progress::during(output, what, rolling).await;
-        let attempt = match result {
-            Ok(attempt) => attempt,
-            Err(error) => {
-                entry.end(journal::outcome(Some(&error)));
-                self.print_state().await;
-                return Err(error);
+        let begun_at = &roll.begun_at;
+        let mut all = vec![("found", format!("the roll of {begun_at} did not end"))];
+        let keys = match roll.key_ids.as_slice() {
+            [] => "none".to_owned(),
+            all => all.join(", "),
+        };
+        all.push(("its keys", keys));
+        all.extend(roll.steps.iter().map(|step| ("its step", step.to_string())));
+        all.extend(rows([Some(&state.near.status), Some(&state.far.status)]));
+        let next = match &state.recovery {
+            Recovery::Forward(forward) => format!(
+                "the roll is finished with its key {}, which both ends have; no key is taken. {}",
+                forward.key_id, forward.outage
+            ),
+            Recovery::FreshKey(readiness) => format!(
+                "a fresh key is staged at both ends; the keys above are void. {}",
+                readiness.outage
+            ),
+            Recovery::Nothing {
+                in_use: Some(key), ..
+            } => format!("both ends use key {key}: that roll is complete, and another one begins"),
+            Recovery::Nothing { in_use: None, .. } => {
+                "no end has a key of that roll: its keys are void, and another roll begins"
+                    .to_owned()
             }
         };
+        all.push(("next", next));
+        output::error_line(output::pairs(&all).trim_end());
+    }
+
+    fn print_plan(&self, sources: Option<&[Device; 2]>) -> Result<u8> {
+        let document = self.document(ChangeResult::DryRun);
+        output::print(self.output, COMMAND, &document, || {
+            let [near, far] = End::BOTH.map(|end| self.pair.end(end).channel());
+            match (&self.plan, sources) {
+                (Plan::Roll(readiness), Some([source, twin])) => format!(
+                    "would take one key of {} from {} and its twin from {}, and roll {near} and \
+                     {far}\n{readiness}\n{DRY_RUN}",
+                    readiness.size_bits.unwrap_or_default(),
+                    source.uri,
+                    twin.uri,
+                ),
+                (Plan::Roll(readiness), None) => format!("{readiness}\n{DRY_RUN}"),
+                (Plan::Forward(forward), _) => format!(
+                    "would finish the roll of {near} and {far} to key {}\n{forward}\n{DRY_RUN}",
+                    forward.key_id
+                ),
+            }
+        })?;
+        Ok(0)
+    }
+
+    async fn carry_out(self, sources: Option<&[Device; 2]>, guard: &Guard) -> Result<u8> {
+        let detail = roll_history::detail(self.uris, self.pair);
+        let entry = Entry::new(self.uris[0], ROLL, detail);
+        entry.begin();
+        let mut journal = RollJournal {
+            guard,
+            uris: self.uris,
+            pair: self.pair,
+            closing: None,
+        };
+        let what = match self.plan {
+            Plan::Roll(_) => "rolling over: stage, activate, confirm, retire",
+            Plan::Forward(_) => "finishing the roll: activate, confirm, retire",
+        };
+        let attempt = self.attempt(sources, guard, &mut journal);
+        let attempt = progress::during(self.output, what, attempt).await;
+        let entry = entry.with_record(journal.closing.as_ref());
         let Attempt {
             key_id,
             twin_taken,
-            reached,
-        } = attempt;
+            outcome,
+        } = match attempt {
+            Ok(attempt) => attempt,
+            Err(error) => {
+                entry.end(journal::outcome(Some(&error)));
+                let [near, far] = self.now().await;
+                let state = rows([near.as_ref(), far.as_ref()]);
+                output::error_line(output::pairs(&state).trim_end());
+                return Err(error);
+            }
+        };
         let signal = guard.signal();
         let entry = entry.with_keys(&key_id);
-        let is_changed = key_id.is_some();
-        let (rolled, words) = match reached {
-            Reached::End(rolled) => (Some(*rolled), None),
-            stopped => (
-                None,
-                Some(self.stopped(key_id.as_ref(), twin_taken, &stopped)),
-            ),
+        let is_forward = matches!(self.plan, Plan::Forward(_));
+        // A key that was taken is spent; one that both ends have can still be rolled to.
+        let is_changed = key_id.is_some() && !is_forward;
+        let (rolled, words) = match outcome {
+            RollOutcome::Ended(rolled) => (Some(*rolled), None),
+            RollOutcome::Stopped(at) => (None, Some(self.stopped(key_id.as_ref(), twin_taken, at))),
         };
         entry.end(match (&words, signal) {
             (Some(words), Some(signal)) => format!("{}: {words}", signal.name()),
             (None, Some(signal)) => format!("done, after {}", signal.name()),
             _ => journal::outcome(None),
         });
-        let confirmed = rolled
-            .as_ref()
-            .is_some_and(|r| r.near.is_confirmed() && r.far.is_confirmed());
-        let mut report = self.report(match (&rolled, confirmed) {
+        let confirmed = rolled.as_ref().is_some_and(|r| r.is_confirmed());
+        let mut report = self.document(match (&rolled, confirmed) {
             (Some(_), true) => ChangeResult::Applied,
             (Some(_), false) => ChangeResult::NotConfirmed,
             (None, _) if is_changed => ChangeResult::Partial,
             (None, _) => ChangeResult::NotApplied,
         });
         report.signal = signal.map(EndSignal::name);
-        if let (None, Some(signal)) = (&key_id, signal) {
-            output::print(output, "encryptor/roll", &report, || {
+        if let (None, false, Some(signal)) = (&rolled, is_changed, signal) {
+            output::print(self.output, COMMAND, &report, || {
                 format!(
                     "{}: ended before a key was taken; nothing was changed",
                     signal.name()
@@ -256,15 +263,17 @@ impl Pair<'_> {
             return Ok(signal.exit_code());
         }
         if signal.is_some() || !confirmed {
-            [report.near.now, report.far.now] = self.now().await;
+            report.set_now(self.now().await);
         }
-        report.found = found;
         match rolled {
             Some(rolled) => report.set_rolled(rolled),
-            None => report.void_key_ids.extend(key_id),
+            None => {
+                report.void_key_ids.extend(key_id.clone());
+                report.key_id = None;
+            }
         }
-        output::print(output, "encryptor/roll", &report, || {
-            self.text(&report, words.as_deref())
+        output::print(self.output, COMMAND, &report, || {
+            report.text(words.as_deref())
         })?;
         Ok(guard.exit_code(if confirmed {
             0
@@ -273,13 +282,43 @@ impl Pair<'_> {
         }))
     }
 
+    async fn attempt(
+        &self,
+        sources: Option<&[Device; 2]>,
+        guard: &Guard,
+        journal: &mut RollJournal<'_>,
+    ) -> Result<Attempt> {
+        match (&self.plan, sources) {
+            (Plan::Forward(forward), _) => Ok(Attempt {
+                key_id: Some(forward.key_id.clone()),
+                twin_taken: true,
+                outcome: forward.clone().finish(journal).await?,
+            }),
+            (Plan::Roll(readiness), Some([source, twin])) => {
+                let sources = [
+                    (source, source.opened.module()?),
+                    (twin, twin.opened.module()?),
+                ];
+                self.roll(readiness.clone(), sources, guard, journal).await
+            }
+            (Plan::Roll(_), None) => Err(Error::new(ErrorKind::Internal, "no source of keys")),
+        }
+    }
+
     /// Takes a key at both ends and rolls to it; a signal ends it between two steps.
-    async fn attempt(&self, guard: &Guard) -> Result<Attempt> {
+    async fn roll(
+        &self,
+        readiness: Readiness,
+        sources: [(&Device, Arc<dyn QkdModule>); 2],
+        guard: &Guard,
+        journal: &mut RollJournal<'_>,
+    ) -> Result<Attempt> {
         let mut attempt = Attempt {
             key_id: None,
             twin_taken: false,
-            reached: Reached::NothingStaged,
+            outcome: RollOutcome::Stopped(StopPoint::NothingChanged),
         };
+        let roll = readiness.ready()?;
         if guard.signal().is_some() {
             return Ok(attempt);
         }
@@ -287,18 +326,22 @@ impl Pair<'_> {
             all.pop()
                 .ok_or_else(|| Error::new(ErrorKind::Internal, "no key came"))
         };
-        let [(device, source), (twin_device, twin_source)] = self.sources;
-        let request = KeyRequest::new(1).with_size(self.size);
+        let [(device, source), (twin_device, twin_source)] = sources;
+        let request = KeyRequest::new(1).with_size(roll.key_size());
         let key = Entry::new(&device.uri, "take-keys", "one key for a roll")
             .run_taking(source.take_keys(&request))
             .await
             .and_then(one)?;
         attempt.key_id = Some(key.id().clone());
+        // Unless the roll begins, this key ends with the command.
+        journal.closing = Some(RollRecord::Stopped {
+            key_id: key.id().clone(),
+        });
         if guard.signal().is_some() {
             return Ok(attempt);
         }
-        let lost = |which: &str, e| {
-            roll::with_progress(&format!("key {} was taken from {which}", key.id()), e)
+        let lost = |which: &str, e: Error| {
+            e.with_progress(&format!("key {} was taken from {which}", key.id()))
         };
         let twin = Entry::new(&twin_device.uri, "take-keys-by-id", "its twin for a roll")
             .run_taking(twin_source.take_keys_by_id(std::slice::from_ref(key.id())))
@@ -306,138 +349,42 @@ impl Pair<'_> {
             .and_then(one)
             .map_err(|e| lost("the first module and is void now", e))?;
         attempt.twin_taken = true;
-        let company = Company {
-            guard,
-            uris: self.uris,
-        };
-        attempt.reached = roll::roll(self.ends, [&key, &twin], Some(company))
+        attempt.outcome = roll
+            .run([&key, &twin], journal)
             .await
             .map_err(|e| lost("both modules and is void unless both ends hold it", e))?;
         Ok(attempt)
     }
 
-    /// Describes the keys that an interrupted roll consumed, and the state that it left.
-    fn stopped(&self, key: Option<&KeyId>, twin_taken: bool, reached: &Reached) -> String {
+    /// Describes the key of a roll that was stopped, and the state that it left.
+    fn stopped(&self, key: Option<&KeyId>, twin_taken: bool, at: StopPoint) -> String {
         let Some(key) = key else {
             return "nothing was taken or changed".to_owned();
         };
+        if matches!(self.plan, Plan::Forward(_)) {
+            return format!("nothing was changed; the roll to key {key} can still be finished");
+        }
         let spent = if twin_taken {
             "was taken from both modules"
         } else {
             "was taken from the first module, its twin was not"
         };
-        let left = match reached {
-            Reached::NearStaged => format!(
+        let left = match at {
+            StopPoint::NearStaged => format!(
                 "{} has it staged and sends with the old key, and so does {}",
                 self.uris[0], self.uris[1]
             ),
-            _ => "no encryptor was changed".to_owned(),
+            StopPoint::NothingChanged => "no encryptor was changed".to_owned(),
         };
         format!("key {key} {spent} and is void; {left}")
     }
 
     /// Reads both channels; `None` where that fails.
     async fn now(&self) -> [Option<ChannelStatus>; 2] {
-        let [near, far] = self.ends;
-        [
-            near.encryptor.channel(near.channel).await.ok(),
-            far.encryptor.channel(far.channel).await.ok(),
-        ]
-    }
-
-    /// Prints the state of both ends on standard error, after a failed roll.
-    async fn print_state(&self) {
-        let [near, far] = self.now().await;
-        output::error_line(output::pairs(&rows(&near, &far)).trim_end());
-    }
-
-    /// Prints what a roll that did not end has left.
-    async fn print_interrupted_roll(&self, output: Output, cut: &CutRoll) {
-        if output.is_json() {
-            return;
-        }
-        let mut all = vec![("found", format!("the roll of {} did not end", cut.begun_at))];
-        let keys = cut.key_ids.join(", ");
-        let keys = if keys.is_empty() {
-            "none".to_owned()
-        } else {
-            keys
+        let read = async |end: End| {
+            let end = self.pair.end(end);
+            end.encryptor().channel(end.channel()).await.ok()
         };
-        all.push(("its keys", keys));
-        all.extend(cut.steps.iter().map(|step| ("its step", step.to_string())));
-        let [near, far] = self.now().await;
-        all.extend(rows(&near, &far));
-        all.push((
-            "next",
-            "a fresh key is staged at both ends; the keys above are void".to_owned(),
-        ));
-        output::error_line(output::pairs(&all).trim_end());
+        [read(End::Near).await, read(End::Far).await]
     }
-
-    fn text(&self, report: &RollDocument<'_>, stopped: Option<&str>) -> String {
-        let mut all = Vec::new();
-        all.extend(report.key_id.as_ref().map(|id| ("key", id.to_string())));
-        if let (Some(near), Some(far)) = (&report.near.confirmation, &report.far.confirmation) {
-            let end = |c: &Confirmation| {
-                let word = if c.is_confirmed() {
-                    "confirmed"
-                } else {
-                    "NOT CONFIRMED"
-                };
-                format!("{word}: {}", c.evidence())
-            };
-            all.extend([
-                ("outage", self.outage(report)),
-                ("near end", end(near)),
-                ("far end", end(far)),
-                (
-                    "key before",
-                    if report.retired {
-                        "retired".to_owned()
-                    } else {
-                        "kept, or overwritten by the encryptor".to_owned()
-                    },
-                ),
-            ]);
-        }
-        all.extend(stopped.map(|words| ("NOT ROLLED", words.to_owned())));
-        if report.signal.is_some() || report.result != ChangeResult::Applied {
-            all.extend(rows(&report.near.now, &report.far.now));
-        }
-        output::pairs(&all)
-    }
-
-    fn outage(&self, report: &RollDocument<'_>) -> String {
-        match (report.outage_ms, self.declared_outage()) {
-            (Some(outage), _) => format!("{outage:.0} ms (measured)"),
-            (None, _) if report.hitless => "none: hitless at both ends".to_owned(),
-            (None, Some(time)) => format!(
-                "up to {} (declared; not measured)",
-                humantime::format_duration(time)
-            ),
-            (None, None) => "neither measured nor declared".to_owned(),
-        }
-    }
-}
-
-impl RollDocument<'_> {
-    fn set_rolled(&mut self, rolled: RollReport) {
-        let both = [&rolled.near, &rolled.far];
-        let measured = both.iter().filter_map(|c| c.outage()).map(|gap| gap.value);
-        self.outage_ms = measured.max().map(|outage| outage.as_secs_f64() * 1000.0);
-        self.key_id = Some(rolled.key_id);
-        self.retired = rolled.retired;
-        self.near.confirmation = Some(rolled.near);
-        self.far.confirmation = Some(rolled.far);
-    }
-}
-
-fn rows(near: &Option<ChannelStatus>, far: &Option<ChannelStatus>) -> [(&'static str, String); 2] {
-    let text = |status: &Option<ChannelStatus>| {
-        status.as_ref().map_or_else(
-            || "could not be read: read it before anything else".to_owned(),
-            roll::describe,
-        )
-    };
-    [("near end now", text(near)), ("far end now", text(far))]
 }

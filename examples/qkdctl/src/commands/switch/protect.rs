@@ -10,7 +10,6 @@ use crate::{
     interrupt::{Guard, Work},
     journal::Entry,
     output::{self, Output},
-    roll,
     session::{Device, Session},
 };
 use qkd_driver_kit::program::lock::LockMode;
@@ -190,7 +189,7 @@ impl ProtectAction {
         let after = protection
             .protection(&before.group)
             .await
-            .map_err(|e| roll::with_progress("the device accepted the change before", e))?
+            .map_err(|e| e.with_progress("the device accepted the change before"))?
             .value;
         let result = if left.is_empty() {
             ChangeResult::Applied
@@ -270,7 +269,7 @@ impl ProtectAction {
 /// Adds to an error the settings that were applied before.
 fn with_completed_settings(done: &[ProtectionSetting], error: Error) -> Error {
     let done: Vec<_> = done.iter().map(ToString::to_string).collect();
-    roll::with_progress(&format!("done before: {}", done.join(", ")), error)
+    error.with_progress(&format!("done before: {}", done.join(", ")))
 }
 
 /// Reads the status of all groups, or of the named one.

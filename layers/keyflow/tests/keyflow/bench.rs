@@ -1,0 +1,485 @@
+//! An emulated pair, the journal and the QKD modules that outlive a process, and processes that end
+//! at a chosen exchange.
+
+use async_trait::async_trait;
+use qkd_driver_kit::{
+    OpenContext,
+    link::{
+        memory::Endpoint,
+        snmp::{ErrorStatus, Notification, Oid, SnmpService, Value, VarBind},
+    },
+    wrap::fault::{FaultSource, LinkFault},
+};
+use qkd_emulators::{
+    Clock,
+    model::encryptor::{
+        Traffic,
+        forced::{ForcedRekeyEndpoint, ForcedRekeyLink, REKEY_OUTAGE},
+        mka::{MkaEndpoint, MkaLink},
+    },
+    vendor::{nokia, packetlight},
+};
+use qkd_hal::{Identity, Key, KeyId, Result, units::Bits};
+use qkd_keyflow::{EncryptorPair, KeySource, RollEnd, RollObserver, RollRecord};
+use rand::{Rng, RngExt, SeedableRng};
+use rand_chacha::ChaCha12Rng;
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+use tokio::{sync::Notify, time::sleep};
+use zeroize::Zeroizing;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Family {
+    /// Two slots.
+    Nokia,
+    /// Forced re-initialisation.
+    PacketLight,
+}
+
+pub(crate) const FAMILIES: [Family; 2] = [Family::Nokia, Family::PacketLight];
+
+/// Side of an exchange on which a process ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Cut {
+    /// The request is not sent.
+    BeforeRequest,
+    /// The device has processed the request, and its reply does not arrive.
+    BeforeReply,
+}
+
+pub(crate) const CUTS: [Cut; 2] = [Cut::BeforeRequest, Cut::BeforeReply];
+
+/// The exchanges of one process with both devices.
+#[derive(Default)]
+pub(crate) struct Exchanges {
+    state: Mutex<ExchangeState>,
+    cut: Notify,
+}
+
+#[derive(Default)]
+struct ExchangeState {
+    seen: usize,
+    due: Option<(usize, Cut)>,
+    is_cut: bool,
+    /// Octets that were written to the devices.
+    written: Vec<Zeroizing<Vec<u8>>>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Exchanges {
+    /// Ends the process at an exchange; `None`: the process ends on its own.
+    pub(crate) fn cut_at(due: Option<(usize, Cut)>) -> Arc<Self> {
+        let new = Self::default();
+        lock(&new.state).due = due;
+        Arc::new(new)
+    }
+
+    pub(crate) fn is_cut(&self) -> bool {
+        lock(&self.state).is_cut
+    }
+
+    /// Whether these octets were written to a device, as they are or as hexadecimal digits.
+    pub(crate) fn has_written(&self, secret: &[u8]) -> bool {
+        let digits = hex::encode(secret);
+        let contains = |octets: &[u8], part: &[u8]| octets.windows(part.len()).any(|w| w == part);
+        lock(&self.state).written.iter().any(|octets| {
+            contains(octets, secret) || contains(&octets.to_ascii_lowercase(), digits.as_bytes())
+        })
+    }
+
+    fn reaches_device(&self) -> bool {
+        let state = lock(&self.state);
+        !state.is_cut && state.due != Some((state.seen, Cut::BeforeRequest))
+    }
+}
+
+/// Counts the exchanges, and withholds the reply of the one at which the process ends.
+struct Replies(Arc<Exchanges>);
+
+impl FaultSource for Replies {
+    fn next(&self) -> Vec<LinkFault> {
+        let mut state = lock(&self.0.state);
+        let number = state.seen;
+        state.seen += 1;
+        if state.due.is_some_and(|(due, _)| due == number) {
+            state.is_cut = true;
+            self.0.cut.notify_one();
+        }
+        match state.is_cut {
+            true => vec![LinkFault::Drop],
+            false => Vec::new(),
+        }
+    }
+}
+
+/// The way to an agent, which requests of an ended process do not pass.
+struct Gate<A> {
+    agent: Arc<A>,
+    exchanges: Arc<Exchanges>,
+}
+
+impl<A: SnmpService> SnmpService for Gate<A> {
+    fn get(&self, oid: &Oid) -> Value {
+        if self.exchanges.reaches_device() {
+            self.agent.get(oid)
+        } else {
+            Value::NoSuchObject
+        }
+    }
+    fn next(&self, oid: &Oid) -> Option<VarBind> {
+        self.exchanges
+            .reaches_device()
+            .then(|| self.agent.next(oid))?
+    }
+    fn set(&self, request_id: i32, binds: &[VarBind]) -> Result<(), (ErrorStatus, usize)> {
+        if !self.exchanges.reaches_device() {
+            return Ok(());
+        }
+        for bind in binds {
+            if let Value::OctetString(octets) = &bind.value {
+                let octets = Zeroizing::new(octets.clone());
+                lock(&self.exchanges.state).written.push(octets);
+            }
+        }
+        self.agent.set(request_id, binds)
+    }
+    fn notifications(&self) -> tokio::sync::broadcast::Receiver<Notification> {
+        self.agent.notifications()
+    }
+}
+
+/// The agents of both devices, and their model.
+enum Devices {
+    Nokia(
+        [Arc<qkd_emulators::wire::snmp::Agent<nokia::Nokia>>; 2],
+        Arc<MkaLink>,
+    ),
+    PacketLight(
+        [Arc<qkd_emulators::wire::snmp::Agent<packetlight::PacketLight>>; 2],
+        Arc<ForcedRekeyLink>,
+    ),
+}
+
+/// A key that the QKD modules have given out.
+pub(crate) struct Issued {
+    pub(crate) id: KeyId,
+    pub(crate) secret: Zeroizing<Vec<u8>>,
+}
+
+/// The key that one end uses: its ID where the end shows one, and the fingerprint of the secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct InUse {
+    pub(crate) id: Option<Vec<u8>>,
+    pub(crate) fingerprint: String,
+    /// Number of keys on the device.
+    pub(crate) keys: usize,
+}
+
+/// The world outside the processes.
+pub(crate) struct World {
+    pub(crate) family: Family,
+    devices: Devices,
+    /// Lines of the journal, as a file has them.
+    lines: Arc<Mutex<Vec<String>>>,
+    keeps_staged: bool,
+    exchanges_periodically: bool,
+    issued: Arc<Mutex<Vec<Issued>>>,
+    random: Arc<Mutex<ChaCha12Rng>>,
+}
+
+/// The journal, as a process writes it.
+pub(crate) struct Journal {
+    lines: Arc<Mutex<Vec<String>>>,
+    keeps_staged: bool,
+    exchanges: Arc<Exchanges>,
+    /// Stops the roll after this number of records.
+    pub(crate) stop_after: Option<usize>,
+    written: usize,
+}
+
+#[async_trait]
+impl RollObserver for Journal {
+    async fn record(&mut self, record: &RollRecord) {
+        assert!(!self.exchanges.is_cut(), "{record:?} of an ended process");
+        self.written += 1;
+        let record = match record {
+            RollRecord::Staged { key_id, end, .. } if !self.keeps_staged => RollRecord::Done {
+                key_id: key_id.clone(),
+                end: *end,
+                step: qkd_keyflow::Step::Stage,
+            },
+            record => record.clone(),
+        };
+        lock(&self.lines).push(serde_json::to_string(&record).unwrap());
+    }
+    fn is_stop_requested(&self) -> bool {
+        self.stop_after.is_some_and(|n| self.written >= n)
+    }
+}
+
+/// Both QKD modules.
+pub(crate) struct Modules {
+    issued: Arc<Mutex<Vec<Issued>>>,
+    random: Arc<Mutex<ChaCha12Rng>>,
+}
+
+#[async_trait]
+impl KeySource for Modules {
+    async fn take(&mut self, size: Bits) -> Result<[Key; 2]> {
+        let mut random = lock(&self.random);
+        let mut id = [0; 16];
+        random.fill_bytes(&mut id);
+        let mut secret = Zeroizing::new(vec![0; usize::try_from(size.0 / 8).unwrap()]);
+        random.fill_bytes(&mut secret);
+        let id = KeyId::from_bytes(&id).unwrap();
+        lock(&self.issued).push(Issued {
+            id: id.clone(),
+            secret: secret.clone(),
+        });
+        Ok([Key::new(id.clone(), secret.clone()), Key::new(id, secret)])
+    }
+}
+
+impl World {
+    /// A pair that uses a first key.
+    pub(crate) async fn new(family: Family, seed: u64) -> Self {
+        let devices = match family {
+            Family::PacketLight => {
+                let link = ForcedRekeyLink::new(Clock::default(), b"first secret");
+                let agents = [0, 1].map(|n| {
+                    let identity = Identity::new("PacketLight").with_serial(format!("PL{n}"));
+                    let end = ForcedRekeyEndpoint::new(Arc::clone(&link), n, "uplink-1", identity);
+                    packetlight::agent(Arc::new(end), packetlight::Options::named("pl"))
+                });
+                Devices::PacketLight(agents, link)
+            }
+            Family::Nokia => {
+                let link = MkaLink::new(Clock::default(), seed);
+                let agents = [0, 1].map(|n| {
+                    let identity = Identity::new("Nokia").with_model("7750 SR-1");
+                    let end = MkaEndpoint::new(Arc::clone(&link), n, "ca1", identity);
+                    nokia::agent(Arc::new(end), nokia::Options::named("sr"))
+                });
+                Devices::Nokia(agents, link)
+            }
+        };
+        let world = Self {
+            family,
+            devices,
+            lines: Arc::default(),
+            keeps_staged: true,
+            exchanges_periodically: false,
+            issued: Arc::default(),
+            random: Arc::new(Mutex::new(ChaCha12Rng::seed_from_u64(seed))),
+        };
+        // A PacketLight pair agrees on its first secret without a command.
+        sleep(Duration::from_secs(5)).await;
+        let exchanges = Exchanges::cut_at(None);
+        let outcome = world.run(&exchanges, async |pair| world.roll(&exchanges, pair).await);
+        assert!(matches!(
+            outcome.await.unwrap(),
+            qkd_keyflow::RollOutcome::Ended(report) if report.is_confirmed()
+        ));
+        world
+    }
+
+    /// A journal that writes no staged value down.
+    pub(crate) fn without_staged_values(mut self) -> Self {
+        self.keeps_staged = false;
+        self
+    }
+
+    /// Key server priorities of the ends.
+    pub(crate) fn with_far_key_server(self) -> Self {
+        if let Devices::Nokia(_, link) = &self.devices {
+            link.set_priority(1, 8);
+        }
+        self
+    }
+
+    /// Has the ends exchange keys at this interval, with the secrets that they have by then.
+    pub(crate) fn with_exchange_period(mut self, period: Duration) -> Self {
+        if let Devices::PacketLight(_, link) = &self.devices {
+            link.set_period(0, period).unwrap();
+        }
+        self.exchanges_periodically = true;
+        self
+    }
+
+    /// Ends the periodic exchanges, and waits for the last one.
+    pub(crate) async fn end_exchanges(&self) {
+        if let (Devices::PacketLight(_, link), true) = (&self.devices, self.exchanges_periodically)
+        {
+            link.set_period(0, Duration::ZERO).unwrap();
+            sleep(REKEY_OUTAGE).await;
+        }
+    }
+
+    pub(crate) fn journal(&self, exchanges: &Arc<Exchanges>) -> Journal {
+        Journal {
+            lines: Arc::clone(&self.lines),
+            keeps_staged: self.keeps_staged,
+            exchanges: Arc::clone(exchanges),
+            stop_after: None,
+            written: 0,
+        }
+    }
+
+    /// The records, read as another process reads them.
+    pub(crate) fn records(&self) -> Vec<RollRecord> {
+        let lines = lock(&self.lines);
+        lines
+            .iter()
+            .map(|l| serde_json::from_str(l).unwrap())
+            .collect()
+    }
+
+    pub(crate) fn modules(&self) -> Modules {
+        Modules {
+            issued: Arc::clone(&self.issued),
+            random: Arc::clone(&self.random),
+        }
+    }
+
+    pub(crate) fn issued(&self) -> MutexGuard<'_, Vec<Issued>> {
+        lock(&self.issued)
+    }
+
+    /// A seeded time below this one.
+    pub(crate) fn delay(&self, below: Duration) -> Duration {
+        let millis = u64::try_from(below.as_millis()).unwrap();
+        Duration::from_millis(lock(&self.random).random_range(0..millis))
+    }
+
+    pub(crate) fn choose(&self, below: usize) -> usize {
+        lock(&self.random).random_range(0..below)
+    }
+
+    /// Runs a process that opens both devices, works, and closes them. `None` if it was cut: its
+    /// future is dropped with all that it held.
+    pub(crate) async fn run<T>(
+        &self,
+        exchanges: &Arc<Exchanges>,
+        work: impl AsyncFnOnce(EncryptorPair) -> Result<T>,
+    ) -> Option<T> {
+        let process = async {
+            let [near, far] = self.endpoints(exchanges);
+            let registry = qkd_hardware::registry();
+            let assumptions = registry.drivers().flat_map(|d| d.info().assumptions);
+            let context = OpenContext::new()
+                .with_accepted_assumptions(assumptions.map(|a| a.id.to_string()))
+                .with_faults(Replies(Arc::clone(exchanges)))
+                .with_memory("near", near)
+                .with_memory("far", far);
+            let driver = match self.family {
+                Family::Nokia => "nokia-sros-macsec",
+                Family::PacketLight => "packetlight",
+            };
+            let own = match self.family {
+                Family::Nokia => "",
+                Family::PacketLight => "&psk-encoding=hex",
+            };
+            let uri = |name: &str| format!("{driver}+mem://{name}?deadline=2s{own}");
+            let opened = [
+                registry.open(&uri("near"), &context).await?,
+                registry.open(&uri("far"), &context).await?,
+            ];
+            let pair = EncryptorPair::new(
+                RollEnd::open(opened[0].encryptor()?, None).await?,
+                RollEnd::open(opened[1].encryptor()?, None).await?,
+            );
+            let done = work(pair).await?;
+            for device in &opened {
+                device.device().close().await?;
+            }
+            Ok::<T, qkd_hal::Error>(done)
+        };
+        tokio::select! {
+            biased;
+            () = exchanges.cut.notified() => None,
+            done = process => Some(done.unwrap()),
+        }
+    }
+
+    fn endpoints(&self, exchanges: &Arc<Exchanges>) -> [Endpoint; 2] {
+        fn gate<A: SnmpService + 'static>(agent: &Arc<A>, to: &Arc<Exchanges>) -> Endpoint {
+            Endpoint::Snmp(Arc::new(Gate {
+                agent: Arc::clone(agent),
+                exchanges: Arc::clone(to),
+            }))
+        }
+        match &self.devices {
+            Devices::Nokia(agents, _) => [0, 1].map(|n| gate(&agents[n], exchanges)),
+            Devices::PacketLight(agents, _) => [0, 1].map(|n| gate(&agents[n], exchanges)),
+        }
+    }
+
+    /// A roll with a key of the modules.
+    pub(crate) async fn roll(
+        &self,
+        exchanges: &Arc<Exchanges>,
+        pair: EncryptorPair,
+    ) -> Result<qkd_keyflow::RollOutcome> {
+        let roll = pair.readiness().await?.ready()?;
+        let [near, far] = self.modules().take(roll.key_size()).await?;
+        roll.run([&near, &far], &mut self.journal(exchanges)).await
+    }
+
+    pub(crate) fn in_use(&self) -> [InUse; 2] {
+        [0, 1].map(|end| match &self.devices {
+            Devices::Nokia(_, link) => {
+                let state = link.state(end);
+                let slots = state.lines().filter(|l| l.contains("written at")).count();
+                let active = link.active(end);
+                InUse {
+                    id: link.slot_of(end, active).map(|(ckn, ..)| ckn),
+                    fingerprint: fingerprint_of(&state, &format!("slot {active}: ")),
+                    keys: slots,
+                }
+            }
+            Devices::PacketLight(_, link) => InUse {
+                id: None,
+                fingerprint: fingerprint_of(&link.state(end), "secret: "),
+                keys: 1,
+            },
+        })
+    }
+
+    /// The fingerprint that a device shows of this secret.
+    pub(crate) fn fingerprint(&self, secret: &[u8]) -> String {
+        match self.family {
+            Family::Nokia => {
+                let link = MkaLink::new(Clock::manual(), 0);
+                link.write_slot(0, 1, &[1], Zeroizing::new(secret.to_vec()))
+                    .unwrap();
+                fingerprint_of(&link.state(0), "slot 1: ")
+            }
+            Family::PacketLight => {
+                let text = hex::encode(secret);
+                let link = ForcedRekeyLink::new(Clock::manual(), text.as_bytes());
+                fingerprint_of(&link.state(0), "secret: ")
+            }
+        }
+    }
+
+    pub(crate) fn traffic(&self) -> [Traffic; 2] {
+        [0, 1].map(|end| match &self.devices {
+            Devices::Nokia(_, link) => link.traffic_from(end),
+            Devices::PacketLight(_, link) => link.traffic_from(end),
+        })
+    }
+}
+
+/// The fingerprint of a secret in the state text of a model.
+fn fingerprint_of(state: &str, line: &str) -> String {
+    let rest = state.lines().find_map(|l| l.strip_prefix(line)).unwrap();
+    match rest.split_once('(') {
+        Some((_, rest)) => rest.split(')').next().unwrap().to_owned(),
+        None => rest.to_owned(),
+    }
+}
