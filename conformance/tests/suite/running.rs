@@ -387,7 +387,7 @@ fn the_fault_matrix_notices_a_driver_that_denies_a_change() {
     for (breaks, says) in [
         ("SWI-17", "denies"),
         ("DEV-26", "next call fails"),
-        ("DEV-32", "it took"),
+        ("DEV-32", "the call took"),
     ] {
         let cells = runtime
             .block_on(qkd_conformance::faults::run(
