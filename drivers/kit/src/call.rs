@@ -152,4 +152,12 @@ impl OpenedDevice {
         let base = Arc::new(Proxy::new(Arc::clone(&device), ()));
         Self::new(base).with_handles(handles(declarations, &device))
     }
+    /// As [`Self::from_caller`], without the check.
+    #[cfg(feature = "unchecked")]
+    #[must_use]
+    pub fn unchecked_from_caller(declarations: &Declarations, caller: Arc<dyn Caller>) -> Self {
+        let device = Arc::new(ProxyDevice::new(declarations, caller));
+        let base = Arc::new(Proxy::new(Arc::clone(&device), ()));
+        Self::unchecked(base, handles(declarations, &device))
+    }
 }

@@ -1,42 +1,32 @@
-//! An attenuator that breaks a requirement.
+//! Mutants of an attenuator.
 
-use super::Broken;
-use async_trait::async_trait;
-use qkd_hal::{DeviceMisbehaved, ErrorKind, Result, units::Decibels};
-use qkd_switch_hal::{Attenuation, Attenuator, AttenuatorCapabilities, Port};
+use super::{Broken, NOT_APPLIED};
+use qkd_hal::{Outcome, Request, Result, request::Caller, units::Decibels};
+use qkd_switch_hal::Attenuation;
 
-#[async_trait]
-impl Attenuator for Broken {
-    fn attenuator_capabilities(&self) -> &AttenuatorCapabilities {
-        self.attenuator.as_ref().unwrap()
-    }
-
-    async fn attenuation(&self, port: Port) -> Result<Attenuation> {
-        match self.breaks {
-            "VOA-01" => return Ok(Attenuation::Loss(Decibels(3.0))),
-            "VOA-02" => return Ok(Attenuation::Transparent),
-            _ => {}
-        }
-        let attenuator = self.opened.attenuator().unwrap();
-        self.through(attenuator.attenuation(port)).await
-    }
-
-    async fn set_attenuation(&self, port: Port, wanted: &Attenuation) -> Result<()> {
-        let attenuator = self.opened.attenuator().unwrap();
-        match self.breaks {
-            // It asks the device first.
-            "VOA-03" => drop(attenuator.attenuation(port).await?),
-            "VOA-04" if matches!(wanted, Attenuation::OutputPower(_)) => return Ok(()),
-            _ => {}
-        }
-        match self.through(attenuator.set_attenuation(port, wanted)).await {
-            Err(e)
-                if self.is("VOA-05")
-                    && e.kind() == ErrorKind::Misbehaved(DeviceMisbehaved::ChangeNotApplied) =>
-            {
-                Ok(())
+impl Broken {
+    pub(super) async fn attenuator_call(&self, request: &Request<'_>) -> Result<Outcome> {
+        match (self.breaks, request) {
+            ("VOA-01", Request::Attenuation { .. }) => {
+                return Ok(Outcome::Attenuation(Attenuation::Loss(Decibels(3.0))));
             }
-            result => result,
+            ("VOA-02", Request::Attenuation { .. }) => {
+                return Ok(Outcome::Attenuation(Attenuation::Transparent));
+            }
+            // It asks the device first.
+            ("VOA-03", &Request::SetAttenuation { port, .. }) => {
+                self.opened.call(&Request::Attenuation { port }).await?;
+            }
+            ("VOA-04", Request::SetAttenuation { wanted, .. })
+                if matches!(**wanted, Attenuation::OutputPower(_)) =>
+            {
+                return Ok(Outcome::Done);
+            }
+            _ => {}
+        }
+        match (self.breaks, self.honest(request).await) {
+            ("VOA-05", Err(e)) if e.kind() == NOT_APPLIED => Ok(Outcome::Done),
+            (_, result) => result,
         }
     }
 }

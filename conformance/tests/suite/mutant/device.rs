@@ -1,133 +1,100 @@
-//! Mutants of operations of every device.
+//! Mutants of operations of every device, and of what holds for each operation.
 
-use super::Broken;
-use async_trait::async_trait;
+use super::{Broken, connections};
 use qkd_hal::{
-    Capabilities, Descriptor, Device, ErrorKind, EventStream, Health, Identity, Operation as Op,
-    Result,
+    Error, ErrorKind, Health, Identity, Outcome, Request, Result, Support,
     device::HealthState,
-    parameter::{ParameterSpec, ParameterValue},
+    parameter::ParameterValue,
     reading::{Reading, ReadingValue},
 };
+use std::sync::atomic::Ordering;
 
-#[async_trait]
-impl Device for Broken {
-    fn descriptor(&self) -> &Descriptor {
-        // The secret is part of the URI of the device.
-        self.printed.get().unwrap_or(&self.descriptor)
-    }
-    fn capabilities(&self) -> &Capabilities {
-        &self.capabilities
-    }
-
-    async fn identity(&self) -> Result<Identity> {
-        if self.is("DEV-01") {
-            return Ok(Identity::new(" "));
-        }
-        let device = self.opened.device();
-        let result = self.through(device.identity()).await;
-        match self.breaks {
-            "DEV-02" => result.map(|i| i.with_serial(format!("SN-{}", self.nth))),
-            // Whoever answers is taken for the first.
-            "DEV-37" => match result {
-                Ok(i) => {
-                    self.past().identity.get_or_insert_with(|| i.clone());
-                    Ok(i)
-                }
-                Err(e) if e.kind() == ErrorKind::IdentityChanged => {
-                    Ok(self.past().identity.clone().unwrap_or_default())
-                }
-                Err(e) => Err(e),
-            },
-            _ => result,
-        }
-    }
-
-    async fn health(&self) -> Result<Health> {
-        let device = self.opened.device();
-        match self.breaks {
-            "DEV-04" => {
-                return Ok(Health::with_faults(
-                    HealthState::Ok,
-                    vec!["all is lost".to_owned()],
-                ));
+impl Broken {
+    pub(super) async fn device_call(&self, request: &Request<'_>) -> Result<Outcome> {
+        let declared = &self.declarations;
+        match (self.breaks, request) {
+            ("DEV-01", Request::Identity) => return Ok(Outcome::Identity(Identity::new(" "))),
+            ("DEV-04", Request::Health) => {
+                let faults = vec!["all is lost".to_owned()];
+                let health = Health::with_faults(HealthState::Ok, faults);
+                return Ok(Outcome::Health(health));
             }
-            "DEV-05" => return Ok(Health::ok()),
+            ("DEV-05", Request::Health) => return Ok(Outcome::Health(Health::ok())),
             // It asks by setting something.
-            "DEV-13" => {
+            ("DEV-13", Request::Health) => {
+                let device = self.opened.device();
                 let value = device.parameter("boot-mode").await?;
                 device.set_parameter("boot-mode", &value).await?;
             }
+            // An undeclared operation succeeds.
+            ("DEV-16", _)
+                if declared.capabilities.supports(request.operation()) == Support::Unsupported =>
+            {
+                match request {
+                    Request::Ports { .. } => return Ok(Outcome::Ports(Vec::new())),
+                    Request::SetPort { .. } => return Ok(Outcome::Done),
+                    _ => {}
+                }
+            }
+            ("DEV-22", Request::GetParameter { name })
+                if declared.parameters.iter().all(|p| p.name != *name) =>
+            {
+                return Ok(Outcome::Parameter(ParameterValue::Flag(true)));
+            }
+            // It reports success, and does nothing.
+            ("DEV-22" | "DEV-23" | "DEV-24" | "DEV-25", Request::SetParameter { .. }) => {
+                return Ok(Outcome::Done);
+            }
+            // It takes the first change over all handles, and no other.
+            ("put-back", Request::SetParameter { .. }) if self.count() > 0 || self.nth > 1 => {
+                return Err(Error::new(ErrorKind::Refused, "enough"));
+            }
             _ => {}
         }
-        self.through(device.health()).await
-    }
-
-    async fn telemetry(&self) -> Result<Vec<Reading>> {
-        let device = self.opened.device();
-        let mut all = self.through(device.telemetry()).await?;
-        match self.breaks {
-            "DEV-06" => all.push(Reading::now(
+        let mut result = self.honest(request).await;
+        match (self.breaks, request, &mut result) {
+            ("DEV-02", _, Ok(Outcome::Identity(identity))) => {
+                identity.serial = Some(format!("SN-{}", self.nth));
+            }
+            ("DEV-06", _, Ok(Outcome::Telemetry(all))) => all.push(Reading::now(
                 "port.1.length",
                 ReadingValue::Number(1.0),
                 "furlong",
             )),
-            "DEV-07" if self.count() % 2 == 1 => all.reverse(),
+            ("DEV-07", _, Ok(Outcome::Telemetry(all))) if self.count() % 2 == 1 => all.reverse(),
+            // What came is taken for an answer.
+            ("DEV-29", Request::Connections, Err(_)) => result = Ok(connections(1, 17)),
+            // Another device is taken for the first.
+            ("DEV-37", _, Ok(Outcome::Identity(identity))) => {
+                let first = &mut self.past().identity;
+                first.get_or_insert_with(|| identity.clone());
+            }
+            ("DEV-37", Request::Identity, Err(e)) if e.kind() == ErrorKind::IdentityChanged => {
+                let first = self.past().identity.clone();
+                result = Ok(Outcome::Identity(first.unwrap_or_default()));
+            }
+            ("panics", Request::SetParameter { .. }, _) => {
+                assert_ne!(self.nth, 1, "in the middle of a change");
+            }
+            (_, _, Ok(Outcome::Connections(_))) if self.is_wrong_answer() => {
+                result = Ok(connections(1, 18));
+            }
             _ => {}
         }
-        Ok(all)
+        result
     }
 
-    fn parameters(&self) -> &[ParameterSpec] {
-        &self.parameters
-    }
-
-    async fn parameter(&self, name: &str) -> Result<ParameterValue> {
-        if self.is("DEV-22") && !self.parameters.iter().any(|p| p.name == name) {
-            return Ok(ParameterValue::Flag(true));
-        }
-        let device = self.opened.device();
-        self.through(device.parameter(name)).await
-    }
-
-    async fn set_parameter(&self, name: &str, value: &ParameterValue) -> Result<()> {
-        // It says yes, and does nothing.
-        if matches!(self.breaks, "DEV-22" | "DEV-23" | "DEV-24" | "DEV-25") {
-            return Ok(());
-        }
-        // It takes the first, and no more; over whatever handle.
-        if self.is("put-back") && (self.count() > 0 || self.nth > 1) {
-            return Err(qkd_hal::Error::new(ErrorKind::Refused, "enough"));
-        }
-        let device = self.opened.device();
-        let done = self.through(device.set_parameter(name, value)).await;
-        assert!(
-            !(self.is("panics") && self.nth == 1),
-            "in the middle of a change"
-        );
-        done
-    }
-
-    fn events(&self) -> EventStream {
+    /// Whether this answer shall be a wrong one.
+    fn is_wrong_answer(&self) -> bool {
         match self.breaks {
-            "DEV-11" | "DEV-38" | "DEV-39" | "DEV-40" | "PRT-08" | "ENC-24" | "QKD-20" => {
-                self.events.subscribe()
-            }
-            _ => self.opened.device().events(),
+            // To the second of two callers at once.
+            "DEV-08" => self.busy.load(Ordering::Relaxed) > 1,
+            "DEV-09" => std::mem::take(&mut self.past().dropped),
+            // The call after a late reply receives it.
+            "DEV-27" => std::mem::take(&mut self.past().errors) > 0,
+            // A doubled reply is taken for that of the next request.
+            "DEV-28" => self.count() % 3 == 1,
+            _ => false,
         }
-    }
-
-    async fn close(&self) -> Result<()> {
-        match self.breaks {
-            "DEV-10" => Ok(()),
-            _ => self.opened.device().close().await,
-        }
-    }
-}
-
-impl Broken {
-    /// Whether an undeclared operation is carried out all the same.
-    pub(super) fn obliging(&self, operation: Op) -> bool {
-        self.is("DEV-16") && self.capabilities.supports(operation) == qkd_hal::Support::Unsupported
     }
 }

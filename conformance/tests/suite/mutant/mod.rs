@@ -1,9 +1,9 @@
 //! Mutants: a correct emulator with one deliberate fault, named by the requirement that it
 //! violates.
 //!
-//! The fault is in the handle, where faults of a device and of a driver look the same. A [`Mutant`]
-//! replaces a driver of the registry, opens the correct one, and returns wrong results where its
-//! requirement is tested.
+//! The fault is in the answers to requests, where faults of a device and of a driver look the same. A
+//! [`Mutant`] replaces a driver of the registry, opens the correct one, and returns wrong results
+//! where its requirement is tested.
 
 mod attenuator;
 mod device;
@@ -17,24 +17,22 @@ mod switch;
 use async_trait::async_trait;
 use qkd_driver_kit::{
     Driver, DriverInfo, OpenContext, OpenedDevice, Registry, driver_info::UriParameter,
-    opened_device::DeviceHandles,
 };
 use qkd_hal::{
-    Capabilities, Descriptor, DeviceKind, DeviceUri, Effect, Error, ErrorKind, Operation as Op,
-    Result,
-    encryptor::EncryptorCapabilities,
+    Declarations, DeviceKind, DeviceMisbehaved, DeviceUri, Effect, Error, ErrorKind, EventKind,
+    EventStream, Identity, Key, Operation as Op, Outcome, Request, Result,
     event::{EventHub, Origin},
-    parameter::{ParameterSpec, ParameterType},
+    parameter::ParameterType,
     qkd::{QkdCapabilities, Redelivery, Role},
-    random::RandomCapabilities,
+    reading::Measured,
+    request::{Answer, Caller},
 };
 use qkd_switch_hal::{
-    AttenuatorCapabilities, Port, PowerMeterCapabilities, SwitchCapabilities,
-    protection::ProtectionCapabilities,
+    CrossConnect, CrossConnects, Port, PowerMeterCapabilities, protection::PathId,
 };
 use std::{
     sync::{
-        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
@@ -120,43 +118,12 @@ impl Driver for Mutant {
             .unwrap()
             .get_or_insert_with(|| Arc::clone(&opened));
         let broken = Arc::new(Broken::new(opened, self.breaks, nth));
-        let kinds = broken.opened.device().descriptor().kinds.clone();
-        let is = |kind| kinds.contains(&kind);
-        let handles = DeviceHandles {
-            module: is(DeviceKind::QkdModule).then(|| Arc::clone(&broken) as _),
-            encryptor: is(DeviceKind::Encryptor).then(|| Arc::clone(&broken) as _),
-            switch: is(DeviceKind::OpticalSwitch).then(|| Arc::clone(&broken) as _),
-            random: is(DeviceKind::RandomSource).then(|| Arc::clone(&broken) as _),
-            protection: is(DeviceKind::ProtectionSwitch).then(|| Arc::clone(&broken) as _),
-            meter: is(DeviceKind::PowerMeter).then(|| Arc::clone(&broken) as _),
-            attenuator: is(DeviceKind::Attenuator).then(|| Arc::clone(&broken) as _),
-        };
-        if UNCHECKED.contains(&self.breaks) {
-            return Ok(OpenedDevice::unchecked(broken, handles));
-        }
-        let mut opened = OpenedDevice::new(broken);
-        if let Some(module) = handles.module {
-            opened = opened.with_module(module);
-        }
-        if let Some(encryptor) = handles.encryptor {
-            opened = opened.with_encryptor(encryptor);
-        }
-        if let Some(switch) = handles.switch {
-            opened = opened.with_switch(switch);
-        }
-        if let Some(random) = handles.random {
-            opened = opened.with_random(random);
-        }
-        if let Some(protection) = handles.protection {
-            opened = opened.with_protection(protection);
-        }
-        if let Some(meter) = handles.meter {
-            opened = opened.with_power_meter(meter);
-        }
-        if let Some(attenuator) = handles.attenuator {
-            opened = opened.with_attenuator(attenuator);
-        }
-        Ok(opened)
+        let declarations = broken.declarations.clone();
+        Ok(if UNCHECKED.contains(&self.breaks) {
+            OpenedDevice::unchecked_from_caller(&declarations, broken)
+        } else {
+            OpenedDevice::from_caller(&declarations, broken)
+        })
     }
 }
 
@@ -168,39 +135,92 @@ struct Past {
     dead: bool,
     /// A caller went away in the middle of a call.
     dropped: bool,
-    /// Something that was kept, to be given a second time.
-    kept: Vec<Zeroizing<Vec<u8>>>,
-    kept_ids: Vec<qkd_hal::KeyId>,
-    state: String,
+    /// The first key and the first random bytes that were given, to be given a second time.
+    key: Option<Key>,
+    bytes: Option<Zeroizing<Vec<u8>>>,
+    /// Cross-connects that were read last.
+    seen: Option<CrossConnects>,
     /// Cross-connects before the last change; returned once more, as a stale reading.
-    stale: Option<qkd_switch_hal::CrossConnects>,
-    /// Where the signal of a group was first.
-    kept_path: Option<qkd_switch_hal::protection::PathId>,
-    identity: Option<qkd_hal::Identity>,
+    stale: Option<CrossConnects>,
+    /// The first active path of a group.
+    path: Option<PathId>,
+    identity: Option<Identity>,
     stopped: bool,
 }
 
-/// A handle with something broken.
-pub(crate) struct Broken {
+/// A device with one fault: it answers every request as the honest device does, except those that
+/// the fault concerns. The first three letters of the requirement name the file of the fault.
+struct Broken {
     opened: Arc<OpenedDevice>,
     breaks: &'static str,
     nth: usize,
-    capabilities: Capabilities,
-    descriptor: Descriptor,
-    parameters: Vec<ParameterSpec>,
-    switch: Option<SwitchCapabilities>,
-    meter: Option<PowerMeterCapabilities>,
-    attenuator: Option<AttenuatorCapabilities>,
-    protection: Option<ProtectionCapabilities>,
-    encryptor: Option<EncryptorCapabilities>,
-    qkd: Option<QkdCapabilities>,
-    random: Option<RandomCapabilities>,
+    declarations: Declarations,
     events: EventHub,
     /// Events of the correct device.
-    reported: Mutex<qkd_hal::EventStream>,
-    printed: OnceLock<Descriptor>,
+    reported: Mutex<EventStream>,
     past: Mutex<Past>,
     busy: AtomicUsize,
+}
+
+#[async_trait]
+impl Caller for Broken {
+    async fn call(&self, request: &Request<'_>) -> Result<Outcome> {
+        match &self.breaks[..3] {
+            "SWI" => self.switch_call(request).await,
+            "PWR" => self.meter_call(request).await,
+            "VOA" => self.attenuator_call(request).await,
+            "PRT" => self.protection_call(request).await,
+            "ENC" => self.encryptor_call(request).await,
+            "QKD" => self.module_call(request).await,
+            "RNG" => self.random_call(request).await,
+            _ => self.device_call(request).await,
+        }
+    }
+
+    fn events(&self) -> EventStream {
+        match self.breaks {
+            "DEV-11" | "DEV-38" | "DEV-39" | "DEV-40" | "PRT-08" | "ENC-24" | "QKD-20" => {
+                self.events.subscribe()
+            }
+            _ => self.opened.events(),
+        }
+    }
+
+    async fn close(&self) -> Result<()> {
+        match self.breaks {
+            "DEV-10" => Ok(()),
+            _ => self.opened.close().await,
+        }
+    }
+}
+
+/// The declarations of the honest device, with the fault.
+fn altered(mut all: Declarations, breaks: &str) -> Declarations {
+    match breaks {
+        "DEV-03" => all.descriptor.kinds.push(DeviceKind::RandomSource),
+        "DEV-14" => all.capabilities = all.capabilities.with(&[Op::Ports]),
+        "DEV-15" => all.capabilities = all.capabilities.without(&[Op::Health]),
+        "DEV-17" => all.capabilities = all.capabilities.without(&[Op::Apply]),
+        "DEV-18" => all.descriptor.accepted.clear(),
+        "DEV-20" => all.meter = Some(PowerMeterCapabilities::for_ports([])),
+        // A specification that is never right: each value is outside it.
+        "DEV-21" => all
+            .parameters
+            .iter_mut()
+            .for_each(|p| p.values = ParameterType::Integer { min: 7, max: 7 }),
+        "PWR-02" => all.meter = Some(PowerMeterCapabilities::for_ports([Port(17)])),
+        "QKD-04" => {
+            let receiver = QkdCapabilities::new(Role::Receiver);
+            all.module = all.module.map(|m| receiver.with_redelivery(m.redelivery));
+        }
+        "QKD-13" => all.module = all.module.map(|m| m.with_redelivery(Redelivery::Refused)),
+        "RNG-10" => {
+            let shown = hex::encode(random::SHOWN);
+            all.descriptor.uri = format!("{}?seed={shown}", all.descriptor.uri);
+        }
+        _ => {}
+    }
+    all
 }
 
 /// Counts a running call, and detects its cancellation.
@@ -220,67 +240,12 @@ impl Drop for Running<'_> {
 
 impl Broken {
     fn new(opened: Arc<OpenedDevice>, breaks: &'static str, nth: usize) -> Self {
-        let device = opened.device();
-        let mut capabilities = device.capabilities().clone();
-        let mut descriptor = device.descriptor().clone();
-        let mut parameters = device.parameters().to_vec();
-        let mut meter = opened
-            .power_meter()
-            .ok()
-            .map(|m| m.meter_capabilities().clone());
-        let mut qkd = opened.module().ok().map(|m| m.qkd_capabilities().clone());
-        match breaks {
-            "DEV-03" => descriptor.kinds.push(DeviceKind::RandomSource),
-            "DEV-14" => capabilities = capabilities.with(&[Op::Ports]),
-            "DEV-15" => capabilities = capabilities.without(&[Op::Health]),
-            "DEV-17" => capabilities = capabilities.without(&[Op::Apply]),
-            "DEV-18" => descriptor.accepted.clear(),
-            "DEV-20" => meter = meter.map(|_| PowerMeterCapabilities::for_ports([])),
-            "PWR-02" => meter = meter.map(|_| PowerMeterCapabilities::for_ports([Port(17)])),
-            "QKD-04" => {
-                qkd =
-                    qkd.map(|q| QkdCapabilities::new(Role::Receiver).with_redelivery(q.redelivery))
-            }
-            "QKD-13" => qkd = qkd.map(|q| q.with_redelivery(Redelivery::Refused)),
-            _ => {}
-        }
-        // A specification that is never right: each value is outside it.
-        if breaks == "DEV-21" {
-            parameters
-                .iter_mut()
-                .for_each(|p| p.values = ParameterType::Integer { min: 7, max: 7 });
-        }
         Self {
             breaks,
             nth,
-            capabilities,
-            descriptor,
-            parameters,
-            switch: opened
-                .switch()
-                .ok()
-                .map(|s| s.switch_capabilities().clone()),
-            meter,
-            attenuator: opened
-                .attenuator()
-                .ok()
-                .map(|a| a.attenuator_capabilities().clone()),
-            protection: opened
-                .protection()
-                .ok()
-                .map(|p| p.protection_capabilities().clone()),
-            encryptor: opened
-                .encryptor()
-                .ok()
-                .map(|e| e.encryptor_capabilities().clone()),
-            qkd,
-            random: opened
-                .random()
-                .ok()
-                .map(|r| r.random_capabilities().clone()),
+            declarations: altered(opened.declarations(), breaks),
             events: EventHub::default(),
-            reported: Mutex::new(device.events()),
-            printed: OnceLock::new(),
+            reported: Mutex::new(opened.events()),
             past: Mutex::default(),
             busy: AtomicUsize::new(0),
             opened,
@@ -302,22 +267,8 @@ impl Broken {
         past.calls - 1
     }
 
-    /// Whether the present answer shall be a wrong one.
-    fn is_faulty(&self) -> bool {
-        match self.breaks {
-            // To the second of two callers at once.
-            "DEV-08" => self.busy.load(Ordering::Relaxed) > 1,
-            "DEV-09" => std::mem::take(&mut self.past().dropped),
-            // The call after a late reply receives it.
-            "DEV-27" => std::mem::take(&mut self.past().errors) > 0,
-            // A doubled reply is taken for that of the next request.
-            "DEV-28" => self.count() % 3 == 1,
-            _ => false,
-        }
-    }
-
-    /// A call of the honest device, with what is broken about failures.
-    async fn through<T>(&self, call: impl Future<Output = Result<T>> + Send) -> Result<T> {
+    /// Has the honest device answer, with what is broken about failures.
+    async fn honest(&self, request: &Request<'_>) -> Result<Outcome> {
         // Once its link has been lost, it never looks for it again.
         if self.is("DEV-36") && self.reported.lock().unwrap().try_next().is_some() {
             self.past().dead = true;
@@ -330,13 +281,20 @@ impl Broken {
             broken: self,
             done: false,
         };
-        let result = if self.is("DEV-34") {
-            let patience = self.descriptor.deadline / 20;
-            tokio::time::timeout(patience, call)
-                .await
-                .unwrap_or_else(|_| Err(Error::new(ErrorKind::Timeout, "it has no patience")))
-        } else {
-            call.await
+        let call = self.opened.call(request);
+        let result = match self.breaks {
+            "DEV-34" => {
+                let patience = self.declarations.descriptor.deadline / 20;
+                let no_patience = |_| Err(Error::new(ErrorKind::Timeout, "it has no patience"));
+                let answer = tokio::time::timeout(patience, call).await;
+                answer.unwrap_or_else(no_patience)
+            }
+            // Another caller comes in between.
+            "RNG-11" => {
+                tokio::task::yield_now().await;
+                call.await
+            }
+            _ => call.await,
         };
         running.done = true;
         drop(running);
@@ -346,19 +304,17 @@ impl Broken {
             "DEV-26" | "DEV-30" | "DEV-31" | "DEV-36" | "RNG-08" | "RNG-09" | "RNG-12" => {
                 self.past().dead = true
             }
-            "DEV-32" | "DEV-33" => tokio::time::sleep(self.descriptor.deadline * 3).await,
+            "DEV-32" | "DEV-33" => {
+                tokio::time::sleep(self.declarations.descriptor.deadline * 3).await
+            }
             "DEV-12" => return Err(Error::new(error.kind(), "")),
             "DEV-38" => (0..3).for_each(|_| {
-                self.events.publish(
-                    Origin::Driver,
-                    qkd_hal::EventKind::LinkLost {
-                        reason: "again".to_owned(),
-                    },
-                );
+                let reason = "again".to_owned();
+                let lost = EventKind::LinkLost { reason };
+                self.events.publish(Origin::Driver, lost);
             }),
             "DEV-39" => {
-                self.events
-                    .publish(Origin::Driver, qkd_hal::EventKind::LinkRestored);
+                self.events.publish(Origin::Driver, EventKind::LinkRestored);
                 if self.past().errors > 100 {
                     self.events.close();
                 }
@@ -367,6 +323,21 @@ impl Broken {
         }
         Err(error)
     }
+
+    /// As [`Self::honest`], with the value of the outcome.
+    async fn ask<T: Answer>(&self, request: &Request<'_>) -> Result<T> {
+        T::from_outcome(self.honest(request).await?)
+    }
+}
+
+/// The error of a device that did not apply a change.
+const NOT_APPLIED: ErrorKind = ErrorKind::Misbehaved(DeviceMisbehaved::ChangeNotApplied);
+
+/// The answer of a switch with one cross-connect.
+fn connections(ingress: u32, egress: u32) -> Outcome {
+    let one = std::iter::once(CrossConnect::new(ingress, egress));
+    let one: CrossConnects = one.collect::<Result<_>>().unwrap();
+    Outcome::Connections(Measured::now(one))
 }
 
 /// The same error, with another word on what happened to the device.

@@ -1,57 +1,46 @@
-//! A power meter that breaks a requirement.
+//! Mutants of a power meter.
 
 use super::Broken;
-use async_trait::async_trait;
-use qkd_hal::{Result, reading::Measured, units::DecibelMilliwatts};
-use qkd_switch_hal::{MonitorSetting, MonitorStatus, Port, PowerMeter, PowerMeterCapabilities};
+use qkd_hal::{Outcome, Request, Result, reading::Measured, units::DecibelMilliwatts};
+use qkd_switch_hal::{MonitorSetting, Port};
+use std::borrow::Cow;
 
-#[async_trait]
-impl PowerMeter for Broken {
-    fn meter_capabilities(&self) -> &PowerMeterCapabilities {
-        self.meter.as_ref().unwrap()
-    }
+/// The same power at each port.
+fn constant(ports: &[Port], dbm: f64) -> Outcome {
+    Outcome::Power(vec![Measured::now(DecibelMilliwatts(dbm)); ports.len()])
+}
 
-    async fn power(&self, ports: &[Port]) -> Result<Vec<Measured<DecibelMilliwatts>>> {
-        match self.breaks {
-            "PWR-01" => {
-                return Ok(ports
-                    .iter()
-                    .map(|_| Measured::now(DecibelMilliwatts(300.0)))
-                    .collect());
+impl Broken {
+    pub(super) async fn meter_call(&self, request: &Request<'_>) -> Result<Outcome> {
+        match (self.breaks, request) {
+            ("PWR-01", Request::Power { ports }) => return Ok(constant(ports, 300.0)),
+            ("PWR-02" | "PWR-03", Request::Power { ports }) => return Ok(constant(ports, -3.0)),
+            // The values are in the order of the ports, not in that of the request.
+            ("PWR-04", Request::Power { ports }) => {
+                let mut ports = ports.to_vec();
+                ports.sort();
+                let ports = Cow::Owned(ports);
+                return self.honest(&Request::Power { ports }).await;
             }
-            "PWR-02" | "PWR-03" => {
-                return Ok(ports
-                    .iter()
-                    .map(|_| Measured::now(DecibelMilliwatts(-3.0)))
-                    .collect());
+            (
+                "PWR-05",
+                Request::SetMonitor {
+                    change: MonitorSetting::Averaging(_),
+                    ..
+                },
+            ) => {
+                return Ok(Outcome::Done);
+            }
+            // It asks the device first.
+            ("PWR-06", &Request::SetMonitor { port, .. }) => {
+                self.opened.power_meter()?.power(&[port]).await?;
             }
             _ => {}
         }
-        let meter = self.opened.power_meter().unwrap();
-        let mut sorted = ports.to_vec();
-        if self.breaks == "PWR-04" {
-            sorted.sort();
-        }
-        self.through(meter.power(&sorted)).await
-    }
-
-    async fn monitor(&self, port: Port) -> Result<MonitorStatus> {
-        let meter = self.opened.power_meter().unwrap();
-        let mut now = self.through(meter.monitor(port)).await?;
-        if self.is("PWR-07") {
+        let mut result = self.honest(request).await;
+        if let ("PWR-07", Ok(Outcome::Monitor(now))) = (self.breaks, &mut result) {
             now.alarmed = Some(false);
         }
-        Ok(now)
-    }
-
-    async fn set_monitor(&self, port: Port, change: &MonitorSetting) -> Result<()> {
-        let meter = self.opened.power_meter().unwrap();
-        match self.breaks {
-            "PWR-05" if matches!(change, MonitorSetting::Averaging(_)) => return Ok(()),
-            // It asks the device first.
-            "PWR-06" => drop(meter.power(&[port]).await?),
-            _ => {}
-        }
-        self.through(meter.set_monitor(port, change)).await
+        result
     }
 }

@@ -1,70 +1,55 @@
-//! A random source, broken.
+//! Mutants of a random source.
 
 use super::Broken;
-use async_trait::async_trait;
-use qkd_hal::{RandomSource, Result, random::RandomCapabilities};
-use std::sync::{Arc, atomic::Ordering};
+use qkd_hal::{Outcome, Request, Result, request::Answer};
+use std::sync::atomic::Ordering;
 use zeroize::Zeroizing;
 
-impl Broken {
-    fn honest_source(&self) -> Arc<dyn RandomSource> {
-        self.opened.random().unwrap()
-    }
+/// The bytes of the source whose URI shows them.
+pub(super) const SHOWN: [u8; 32] = *b"shown in the URI of this device.";
+
+fn repeat(bytes: &[u8], length: usize) -> Zeroizing<Vec<u8>> {
+    Zeroizing::new(bytes.iter().cycle().take(length).copied().collect())
 }
 
-#[async_trait]
-impl RandomSource for Broken {
-    fn random_capabilities(&self) -> &RandomCapabilities {
-        self.random.as_ref().unwrap()
+impl Broken {
+    pub(super) async fn random_call(&self, request: &Request<'_>) -> Result<Outcome> {
+        match *request {
+            Request::Random { length } => {
+                let bytes = self.random(length, request).await?;
+                Ok(bytes.into_outcome())
+            }
+            _ => self.honest(request).await,
+        }
     }
 
-    async fn random(&self, length: usize) -> Result<Zeroizing<Vec<u8>>> {
-        let source = self.honest_source();
-        if self.is("RNG-04") {
-            return Ok(Zeroizing::default());
-        }
-        let crowded = self.busy.load(Ordering::Relaxed) > 0;
-        if self.is("RNG-11") && crowded {
-            while self.past().kept.is_empty() {
-                tokio::task::yield_now().await;
-            }
-            let first = self.past().kept[0].clone();
-            return Ok(Zeroizing::new(
-                first.iter().cycle().take(length).copied().collect(),
-            ));
-        }
-        let result = self
-            .through(async {
-                if self.is("RNG-11") {
-                    tokio::task::yield_now().await;
+    async fn random(&self, length: usize, request: &Request<'_>) -> Result<Zeroizing<Vec<u8>>> {
+        match self.breaks {
+            "RNG-04" => return Ok(Zeroizing::default()),
+            "RNG-10" => return Ok(repeat(&SHOWN, length)),
+            // A caller that finds another one waiting receives the bytes of the first.
+            "RNG-11" if self.busy.load(Ordering::Relaxed) > 0 => loop {
+                if let Some(first) = &self.past().bytes {
+                    return Ok(repeat(first, length));
                 }
-                source.random(length).await
-            })
-            .await;
-        match (self.breaks, result) {
+                tokio::task::yield_now().await;
+            },
+            _ => {}
+        }
+        match (self.breaks, self.ask::<Zeroizing<Vec<u8>>>(request).await) {
             ("RNG-01", Ok(mut bytes)) => {
                 bytes.push(0);
                 Ok(bytes)
             }
-            ("RNG-02", Ok(bytes)) => {
-                let mut past = self.past();
-                past.kept.push(bytes);
-                Ok(past.kept[0].clone())
-            }
-            ("RNG-11", Ok(bytes)) => {
-                self.past().kept.push(bytes.clone());
-                Ok(bytes)
-            }
+            ("RNG-02", Ok(bytes)) => Ok(self.past().bytes.get_or_insert(bytes).clone()),
             ("RNG-03", Ok(mut bytes)) => {
                 bytes.iter_mut().step_by(2).for_each(|byte| *byte = 0);
                 Ok(bytes)
             }
             // It makes something up.
             ("RNG-05" | "RNG-06" | "RNG-07", Err(_)) => Ok(Zeroizing::new(vec![0; length])),
-            ("RNG-10", Ok(bytes)) => {
-                let mut printed = self.descriptor.clone();
-                printed.uri = format!("{}?seed={}", printed.uri, hex::encode(&bytes));
-                let _ = self.printed.set(printed);
+            ("RNG-11", Ok(bytes)) => {
+                self.past().bytes.get_or_insert(bytes.clone());
                 Ok(bytes)
             }
             (_, result) => result,
