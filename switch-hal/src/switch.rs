@@ -42,8 +42,9 @@ pub trait OpticalSwitch: Device {
     ///
     /// # Errors
     /// `NotReady` if nothing is known yet of a switch that cannot be read
-    /// ([`Readback::LastAcknowledged`]); `Misbehaved(ValueOutOfRange)` if the device names ports
-    /// that it does not have; transport errors.
+    /// ([`Readback::LastAcknowledged`](crate::Readback::LastAcknowledged));
+    /// `Misbehaved(ValueOutOfRange)` if the device names ports that it does not have; transport
+    /// errors.
     async fn connections(&self) -> Result<Measured<CrossConnects>>;
 
     /// Reads the status of ports, in the requested order; of all ports if `ports` is empty.

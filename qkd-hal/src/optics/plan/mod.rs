@@ -86,7 +86,7 @@ impl fmt::Display for Step {
 }
 
 /// An ordered change of one switch: the ports that it may change, their state when the plan was
-/// made, and the steps. A plan is pure data; [`crate::OpticalSwitch::apply`] applies it.
+/// made, and the steps. A plan is pure data; `OpticalSwitch::apply` applies it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
     device: Identity,
