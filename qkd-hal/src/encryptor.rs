@@ -466,6 +466,9 @@ impl Confirmation {
 }
 
 /// The proof that a key protects traffic. Only [`Confirmation::confirmed`] gives it.
+///
+/// It deserialises, so that a transport can carry a call of [`Encryptor::retire`]. A proof that was
+/// received is as reliable as its sender.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Confirmed {
     staged: Staged,

@@ -9,7 +9,11 @@
 //! | [`Encryptor`] | an encryptor that uses externally supplied keys | cryptographic application |
 //! | [`RandomSource`] | a quantum random number generator (provisional) | |
 //!
-//! The contract of optical switches is in `qkd-switch-hal`.
+//! The traits of optical switches, protection switches, power meters and attenuators are in
+//! `qkd-switch-hal`; their data is in [`optics`].
+//!
+//! Each call is also a value, a [`Request`] with its [`Outcome`] ([`request`]), which [`layer`]s see
+//! and transports carry.
 //!
 //! # For controller authors
 //!
@@ -17,6 +21,7 @@
 //! - Check [`Device::capabilities`] before a call. An undeclared operation returns
 //!   [`ErrorKind::Unsupported`] and sends nothing.
 //! - Decide on a retry from [`Error::kind`] and [`Error::effect`] alone.
+//! - Install a [`Layer`] to observe, delay or refuse the calls of all handles of a device.
 //! - The feature `mock` provides mocks of all traits for unit tests; see
 //!   `examples/mocked_controller.rs`.
 //!
