@@ -12,8 +12,8 @@
 //! The traits of optical switches, protection switches, power meters and attenuators are in
 //! `qkd-switch-hal`; their data is in [`optics`].
 //!
-//! Each call is also a value, a [`Request`] with its [`Outcome`] ([`request`]), which [`layer`]s see
-//! and transports carry.
+//! Each call is also a value, a [`Request`] with its [`Outcome`]. Layers see it ([`layer`]), and
+//! transports carry it ([`request`]).
 //!
 //! # For controller authors
 //!
