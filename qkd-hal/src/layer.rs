@@ -27,8 +27,9 @@
 //!
 //! # For authors of layers
 //!
-//! `before` may wait. The deadline of the call begins when the driver is called, so that a wait does
-//! not shorten it. `after` runs in the task of the caller, or in a destructor: it must not block.
+//! `before` may wait. The deadline of the call begins when the driver is called, so that a wait
+//! does not shorten it. `after` runs in the task of the caller, or in a destructor: it must not
+//! block.
 
 use crate::{Descriptor, Error, Outcome, Request, Result};
 use async_trait::async_trait;

@@ -15,8 +15,8 @@ use crate::{
 use async_trait::async_trait;
 use zeroize::Zeroizing;
 
-/// Mocks of traits that extend [`crate::Device`]: their own methods are given, those of `Device` are
-/// the same for all.
+/// Mocks of traits that extend [`crate::Device`]: their own methods are given, those of `Device`
+/// are the same for all.
 ///
 /// The macro writes every `self` itself, because `mockall` writes functions that use that `self`.
 #[doc(hidden)]

@@ -99,9 +99,10 @@ struct Queue {
 /// A layer that limits the requests of each device.
 ///
 /// A request is one call; a driver may need several exchanges for it. Requests are at least
-/// [`Rate::interval`] apart. Calls of one device wait in the order of their arrival, whichever handle
-/// makes them; calls of different devices do not wait for each other. A call whose future is dropped
-/// leaves the queue and does not use up a request. The deadline of a call begins after the wait.
+/// [`Rate::interval`] apart. Calls of one device wait in the order of their arrival, whichever
+/// handle makes them; calls of different devices do not wait for each other. A call whose future is
+/// dropped leaves the queue and does not use up a request. The deadline of a call begins after the
+/// wait.
 pub struct RateLimit {
     rate: Rate,
     longest_queue: usize,
@@ -122,7 +123,8 @@ impl RateLimit {
         }
     }
 
-    /// Sets the number of calls of one device that wait at most; a call beyond is refused as `Busy`.
+    /// Sets the number of calls of one device that wait at most; a call beyond is refused as
+    /// `Busy`.
     #[must_use]
     pub fn with_longest_queue(mut self, calls: usize) -> Self {
         self.longest_queue = calls.min(Semaphore::MAX_PERMITS);

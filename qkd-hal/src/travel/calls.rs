@@ -2,21 +2,12 @@
 
 use super::{keys::*, light::*, values::*};
 use crate::{
-    Declarations,
-    DeviceUri, Key, Outcome, Request, Support,
+    Declarations, DeviceUri, Key, Outcome, Request, Support,
     encryptor::ChannelId,
     request::{KeyArgument, KeyLabel, Keys, RandomBytes},
 };
-use proptest::{
-    collection::vec,
-    option,
-    prelude::*,
-    sample::select,
-};
-use std::{
-    borrow::Cow,
-    fmt::Debug,
-};
+use proptest::{collection::vec, option, prelude::*, sample::select};
+use std::{borrow::Cow, fmt::Debug};
 use zeroize::Zeroizing;
 
 pub(super) fn declarations() -> impl Strategy<Value = Declarations> {

@@ -13,17 +13,9 @@ use crate::{
     },
     random::RandomCapabilities,
     reading::Measured,
-    units::{
-        Bits, BitsPerSecond, Ratio,
-        ShotNoiseUnits,
-    },
+    units::{Bits, BitsPerSecond, Ratio, ShotNoiseUnits},
 };
-use proptest::{
-    collection::vec,
-    option,
-    prelude::*,
-    sample::select,
-};
+use proptest::{collection::vec, option, prelude::*, sample::select};
 
 pub(super) fn role() -> impl Strategy<Value = Role> {
     use Role::*;

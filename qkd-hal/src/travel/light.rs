@@ -13,9 +13,7 @@ use crate::{
             SettingKind, SwitchRequest,
         },
     },
-    units::{
-        DecibelMilliwatts, Decibels, Nanometres,
-    },
+    units::{DecibelMilliwatts, Decibels, Nanometres},
 };
 use proptest::{
     collection::{btree_set, vec},

@@ -11,13 +11,9 @@ use light::*;
 use values::*;
 
 use crate::{
-    Effect, Key,
-    Operation, Outcome, Request,
+    Effect, Key, Operation, Outcome, Request,
     request::{Keys, RandomBytes},
-    units::{
-        BitsPerSecond, Bytes, Celsius, Hertz, Nanometres, Ratio,
-        ShotNoiseUnits,
-    },
+    units::{BitsPerSecond, Bytes, Celsius, Hertz, Nanometres, Ratio, ShotNoiseUnits},
 };
 use proptest::{
     prelude::*,
@@ -25,13 +21,7 @@ use proptest::{
     test_runner::{Config, TestRunner},
 };
 use serde::{Serialize, de::DeserializeOwned};
-use std::{
-    borrow::Cow,
-    collections::BTreeSet,
-    fmt::Debug,
-    fs,
-    path::Path,
-};
+use std::{borrow::Cow, collections::BTreeSet, fmt::Debug, fs, path::Path};
 use zeroize::Zeroizing;
 
 /// A value comes back as it was, through text and through a value of JSON.

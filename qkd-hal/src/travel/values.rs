@@ -1,8 +1,9 @@
 //! Strategies for values of every device: identity, errors, events, parameters, readings.
 
 use crate::{
-    Assumption, Capabilities, Certainty, Descriptor, DeviceKind, DeviceMisbehaved, Effect, Error, ErrorKind, Event, EventKind, Health, Identity, KeyId, Maturity,
-    Operation, StreamItem, TransportFault,
+    Assumption, Capabilities, Certainty, Descriptor, DeviceKind, DeviceMisbehaved, Effect, Error,
+    ErrorKind, Event, EventKind, Health, Identity, KeyId, Maturity, Operation, StreamItem,
+    TransportFault,
     capability::EventSupport,
     device::HealthState,
     event::{Origin, Severity},

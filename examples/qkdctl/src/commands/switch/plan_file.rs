@@ -59,8 +59,8 @@ pub(super) fn read(file: &Path) -> Result<PlanFile<'static>> {
 /// Checks that a plan still leads from the present state of this switch, as a dry run does.
 ///
 /// # Errors
-/// `IdentityChanged`, `StateChanged`; `InvalidInput` for a plan without a state if the switch can be
-/// read.
+/// `IdentityChanged`, `StateChanged`; `InvalidInput` for a plan without a state if the switch can
+/// be read.
 pub(super) async fn check(switch: &dyn OpticalSwitch, plan: &Plan) -> Result<()> {
     let identity = switch.identity().await?;
     if !plan.device().is_same_device(&identity) {
