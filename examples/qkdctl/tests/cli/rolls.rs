@@ -59,7 +59,7 @@ fn a_roll_is_finished_with_its_key_where_both_ends_have_it() {
     pair.encryptors.fault("2:delay=150ms").unwrap();
     let cut = pair.kill_at("activate", &pair.far());
     // No key is needed: the QKD modules may be out of reach.
-    pair.keys.fault("hangup").unwrap();
+    pair.keys.fault("reset").unwrap();
     let journal = pair.bench.journal_text();
     let dry = pair.run(&[]).exits(0);
     for what in [
