@@ -1,11 +1,10 @@
 //! The decision whether a call of a device may run.
 
-use super::{outcome, seen::Seen};
+use super::{answer::CheckedAnswer, seen::Seen};
 use crate::{
-    Assumption, Capabilities, Descriptor, Error, ErrorKind, Identity, Operation, Outcome, Request,
-    Result, Support,
+    Assumption, Capabilities, Descriptor, Error, ErrorKind, Identity, Operation, Request, Result,
+    Support,
     layer::{Call, CallEnd, Layer, Layers},
-    request::Answer,
 };
 use std::{
     future::Future,
@@ -155,33 +154,32 @@ impl CallGuard {
     }
 
     /// Makes a call: lets it pass through the layers, checks the operation and, with
-    /// `check_arguments`, its arguments, runs it in its span, and checks its outcome.
+    /// `check_arguments`, its arguments, runs it in its span, and checks its answer.
     ///
     /// # Errors
     /// Those of layers, of [`check`](Self::check), of `check_arguments`, of the operation, and of
-    /// the check of its outcome.
-    pub async fn run<T: Answer>(
+    /// the check of its answer.
+    pub async fn run<T: CheckedAnswer>(
         &self,
-        request: Request<'_>,
+        request: &Request<'_>,
         check_arguments: impl FnOnce(&Request<'_>) -> Result<()> + Send,
         call: impl Future<Output = Result<T>> + Send,
     ) -> Result<T> {
         if self.has_layers.load(Ordering::Acquire) {
-            let call = self.run_checked(&request, check_arguments, call);
+            let call = self.run_checked(request, check_arguments, call);
             // On the heap, so that the future of a call without layers stays small.
-            let outcome = Box::pin(self.run_layered(&request, call)).await?;
-            return T::from_outcome(outcome);
+            Box::pin(self.run_layered(request, call)).await
+        } else {
+            self.run_checked(request, check_arguments, call).await
         }
-        let outcome = self.run_checked(&request, check_arguments, call).await?;
-        T::from_outcome(outcome)
     }
 
-    /// Lets a call pass through the layers.
-    async fn run_layered(
+    /// Lets a call pass through the layers, which see its answer as an outcome.
+    async fn run_layered<T: CheckedAnswer>(
         &self,
         request: &Request<'_>,
-        call: impl Future<Output = Result<Outcome>> + Send,
-    ) -> Result<Outcome> {
+        call: impl Future<Output = Result<T>> + Send,
+    ) -> Result<T> {
         let layers = Arc::clone(&self.layers.read().unwrap_or_else(PoisonError::into_inner));
         let device = &self.descriptor;
         let refuse = |error| self.refuse(request.operation(), error);
@@ -189,20 +187,25 @@ impl CallGuard {
             .enter(Call { device, request })
             .await
             .map_err(refuse)?;
-        let result = call.await;
-        entered.end(match &result {
-            Ok(outcome) => CallEnd::Returned(outcome),
-            Err(error) => CallEnd::Failed(error),
-        });
-        result
+        match call.await {
+            Ok(answer) => {
+                let outcome = answer.into_outcome();
+                entered.end(CallEnd::Returned(&outcome));
+                T::from_outcome(outcome)
+            }
+            Err(error) => {
+                entered.end(CallEnd::Failed(&error));
+                Err(error)
+            }
+        }
     }
 
-    async fn run_checked<T: Answer>(
+    async fn run_checked<T: CheckedAnswer>(
         &self,
         request: &Request<'_>,
         check_arguments: impl FnOnce(&Request<'_>) -> Result<()>,
         call: impl Future<Output = Result<T>> + Send,
-    ) -> Result<Outcome> {
+    ) -> Result<T> {
         let operation = request.operation();
         self.check(operation)?;
         let span = tracing::info_span!(
@@ -215,14 +218,10 @@ impl CallGuard {
             Ok(()) => call.instrument(span.clone()).await,
             Err(error) => Err(error),
         };
-        let result = match result {
-            Ok(answer) => outcome::check(&self.seen, request, answer.into_outcome()),
-            Err(error) => Err(error),
-        };
-        match result {
-            Ok(outcome) => {
+        match result.and_then(|answer| answer.check(&self.seen, request)) {
+            Ok(answer) => {
                 span.record("outcome", "ok");
-                Ok(outcome)
+                Ok(answer)
             }
             Err(error) => {
                 span.record("outcome", error.kind().name());

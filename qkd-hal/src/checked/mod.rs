@@ -14,10 +14,10 @@
 //! outside 0 to 1 are reported as misbehaviour of the device. Each operation runs in a `tracing`
 //! span with device, operation and outcome.
 
+mod answer;
 mod arguments;
 mod delivered;
 mod guard;
-mod outcome;
 mod seen;
 #[cfg(test)]
 mod tests;
@@ -90,23 +90,23 @@ impl<T: Device + ?Sized> Device for Checked<T> {
     async fn identity(&self) -> Result<Identity> {
         let call = self.inner.identity();
         let request = Request::Identity;
-        self.call_guard.run(request, no_arguments, call).await
+        self.call_guard.run(&request, no_arguments, call).await
     }
     async fn health(&self) -> Result<Health> {
         let call = self.inner.health();
         let request = Request::Health;
-        self.call_guard.run(request, no_arguments, call).await
+        self.call_guard.run(&request, no_arguments, call).await
     }
     async fn telemetry(&self) -> Result<Vec<Reading>> {
         let call = self.inner.telemetry();
         let request = Request::Telemetry;
-        self.call_guard.run(request, no_arguments, call).await
+        self.call_guard.run(&request, no_arguments, call).await
     }
     async fn parameter(&self, name: &str) -> Result<ParameterValue> {
         let call = self.inner.parameter(name);
         let request = Request::GetParameter { name: name.into() };
         self.call_guard
-            .run(request, |r| arguments::of_device(&*self.inner, r), call)
+            .run(&request, |r| arguments::of_device(&*self.inner, r), call)
             .await
     }
     async fn set_parameter(&self, name: &str, value: &ParameterValue) -> Result<()> {
@@ -116,7 +116,7 @@ impl<T: Device + ?Sized> Device for Checked<T> {
             value: Cow::Borrowed(value),
         };
         self.call_guard
-            .run(request, |r| arguments::of_device(&*self.inner, r), call)
+            .run(&request, |r| arguments::of_device(&*self.inner, r), call)
             .await
     }
     async fn close(&self) -> Result<()> {
@@ -136,32 +136,32 @@ impl<T: QkdModule + ?Sized> QkdModule for Checked<T> {
     async fn status(&self) -> Result<ModuleStatus> {
         let call = self.inner.status();
         let request = Request::ModuleStatus;
-        self.call_guard.run(request, no_arguments, call).await
+        self.call_guard.run(&request, no_arguments, call).await
     }
     async fn performance(&self) -> Result<Performance> {
         let call = self.inner.performance();
         let request = Request::Performance;
-        self.call_guard.run(request, no_arguments, call).await
+        self.call_guard.run(&request, no_arguments, call).await
     }
     async fn key_store(&self) -> Result<KeyStore> {
         let call = self.inner.key_store();
         let request = Request::KeyStore;
-        self.call_guard.run(request, no_arguments, call).await
+        self.call_guard.run(&request, no_arguments, call).await
     }
     async fn start(&self) -> Result<()> {
         let call = self.inner.start();
         let request = Request::Start;
-        self.call_guard.run(request, no_arguments, call).await
+        self.call_guard.run(&request, no_arguments, call).await
     }
     async fn stop(&self) -> Result<()> {
         let call = self.inner.stop();
         let request = Request::Stop;
-        self.call_guard.run(request, no_arguments, call).await
+        self.call_guard.run(&request, no_arguments, call).await
     }
     async fn calibrate(&self) -> Result<()> {
         let call = self.inner.calibrate();
         let request = Request::Calibrate;
-        self.call_guard.run(request, no_arguments, call).await
+        self.call_guard.run(&request, no_arguments, call).await
     }
     async fn take_keys(&self, request: &KeyRequest) -> Result<Vec<Key>> {
         let call = self.inner.take_keys(request);
@@ -169,14 +169,14 @@ impl<T: QkdModule + ?Sized> QkdModule for Checked<T> {
             request: Cow::Borrowed(request),
         };
         self.call_guard
-            .run(request, arguments::of_module, call)
+            .run(&request, arguments::of_module, call)
             .await
     }
     async fn take_keys_by_id(&self, ids: &[KeyId]) -> Result<Vec<Key>> {
         let call = self.inner.take_keys_by_id(ids);
         let request = Request::TakeKeysById { ids: ids.into() };
         self.call_guard
-            .run(request, arguments::of_module, call)
+            .run(&request, arguments::of_module, call)
             .await
     }
 }
@@ -189,14 +189,14 @@ impl<T: Encryptor + ?Sized> Encryptor for Checked<T> {
     async fn channels(&self) -> Result<Vec<ChannelId>> {
         let call = self.inner.channels();
         let request = Request::Channels;
-        self.call_guard.run(request, no_arguments, call).await
+        self.call_guard.run(&request, no_arguments, call).await
     }
     async fn channel(&self, channel: &ChannelId) -> Result<ChannelStatus> {
         let call = self.inner.channel(channel);
         let request = Request::Channel {
             channel: Cow::Borrowed(channel),
         };
-        self.call_guard.run(request, no_arguments, call).await
+        self.call_guard.run(&request, no_arguments, call).await
     }
     async fn stage(&self, channel: &ChannelId, key: &Key) -> Result<Staged> {
         let call = self.inner.stage(channel, key);
@@ -205,7 +205,7 @@ impl<T: Encryptor + ?Sized> Encryptor for Checked<T> {
             key: key.into(),
         };
         self.call_guard
-            .run(request, |r| arguments::of_encryptor(&*self.inner, r), call)
+            .run(&request, |r| arguments::of_encryptor(&*self.inner, r), call)
             .await
     }
     async fn activate(&self, staged: &Staged) -> Result<()> {
@@ -213,28 +213,28 @@ impl<T: Encryptor + ?Sized> Encryptor for Checked<T> {
         let request = Request::Activate {
             staged: Cow::Borrowed(staged),
         };
-        self.call_guard.run(request, no_arguments, call).await
+        self.call_guard.run(&request, no_arguments, call).await
     }
     async fn confirm(&self, staged: &Staged) -> Result<Confirmation> {
         let call = self.inner.confirm(staged);
         let request = Request::Confirm {
             staged: Cow::Borrowed(staged),
         };
-        self.call_guard.run(request, no_arguments, call).await
+        self.call_guard.run(&request, no_arguments, call).await
     }
     async fn retire(&self, confirmed: &Confirmed) -> Result<()> {
         let call = self.inner.retire(confirmed);
         let request = Request::Retire {
             confirmed: Cow::Borrowed(confirmed),
         };
-        self.call_guard.run(request, no_arguments, call).await
+        self.call_guard.run(&request, no_arguments, call).await
     }
     async fn zeroize(&self, channel: &ChannelId) -> Result<()> {
         let call = self.inner.zeroize(channel);
         let request = Request::Zeroize {
             channel: Cow::Borrowed(channel),
         };
-        self.call_guard.run(request, no_arguments, call).await
+        self.call_guard.run(&request, no_arguments, call).await
     }
     async fn set_encryption(&self, channel: &ChannelId, on: bool) -> Result<()> {
         let call = self.inner.set_encryption(channel, on);
@@ -242,14 +242,14 @@ impl<T: Encryptor + ?Sized> Encryptor for Checked<T> {
             channel: Cow::Borrowed(channel),
             on,
         };
-        self.call_guard.run(request, no_arguments, call).await
+        self.call_guard.run(&request, no_arguments, call).await
     }
     async fn counters(&self, channel: &ChannelId) -> Result<TrafficCounters> {
         let call = self.inner.counters(channel);
         let request = Request::Counters {
             channel: Cow::Borrowed(channel),
         };
-        self.call_guard.run(request, no_arguments, call).await
+        self.call_guard.run(&request, no_arguments, call).await
     }
 }
 
@@ -262,7 +262,7 @@ impl<T: RandomSource + ?Sized> RandomSource for Checked<T> {
         let call = self.inner.random(length);
         let request = Request::Random { length };
         self.call_guard
-            .run(request, |r| arguments::of_random(&*self.inner, r), call)
+            .run(&request, |r| arguments::of_random(&*self.inner, r), call)
             .await
     }
 }

@@ -12,7 +12,7 @@ struct Known {
 
 /// The identity that responded first, and the ids of the keys that were delivered.
 #[derive(Debug, Default)]
-pub(super) struct Seen {
+pub struct Seen {
     /// After another device has responded, it holds the error for every later call.
     known: Mutex<Known>,
     delivered: Mutex<Delivered>,

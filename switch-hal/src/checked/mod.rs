@@ -41,7 +41,7 @@ impl OpticalSwitch for Checked<dyn OpticalSwitch> {
     async fn connections(&self) -> Result<Measured<CrossConnects>> {
         let call = self.inner().connections();
         let request = Request::Connections;
-        self.call_guard().run(request, no_arguments, call).await
+        self.call_guard().run(&request, no_arguments, call).await
     }
     async fn ports(&self, ports: &[Port]) -> Result<Vec<PortStatus>> {
         let call = self.inner().ports(ports);
@@ -49,7 +49,7 @@ impl OpticalSwitch for Checked<dyn OpticalSwitch> {
             ports: ports.into(),
         };
         let check = |r: &Request<'_>| check(self.inner(), r);
-        self.call_guard().run(request, check, call).await
+        self.call_guard().run(&request, check, call).await
     }
     async fn apply(&self, plan: &Plan) -> Result<ApplyReport> {
         let call = self.inner().apply(plan);
@@ -57,12 +57,12 @@ impl OpticalSwitch for Checked<dyn OpticalSwitch> {
             plan: Cow::Borrowed(plan),
         };
         let check = |r: &Request<'_>| check(self.inner(), r);
-        self.call_guard().run(request, check, call).await
+        self.call_guard().run(&request, check, call).await
     }
     async fn set_port(&self, port: Port, enabled: bool) -> Result<()> {
         let call = self.inner().set_port(port, enabled);
         let request = Request::SetPort { port, enabled };
         let check = |r: &Request<'_>| check(self.inner(), r);
-        self.call_guard().run(request, check, call).await
+        self.call_guard().run(&request, check, call).await
     }
 }

@@ -36,13 +36,13 @@ impl PowerMeter for Checked<dyn PowerMeter> {
             ports: ports.into(),
         };
         let check = |r: &Request<'_>| check_monitor(self.inner(), r);
-        self.call_guard().run(request, check, call).await
+        self.call_guard().run(&request, check, call).await
     }
     async fn monitor(&self, port: Port) -> Result<MonitorStatus> {
         let call = self.inner().monitor(port);
         let request = Request::Monitor { port };
         let check = |r: &Request<'_>| check_monitor(self.inner(), r);
-        self.call_guard().run(request, check, call).await
+        self.call_guard().run(&request, check, call).await
     }
     async fn set_monitor(&self, port: Port, change: &MonitorSetting) -> Result<()> {
         let call = self.inner().set_monitor(port, change);
@@ -51,7 +51,7 @@ impl PowerMeter for Checked<dyn PowerMeter> {
             change: *change,
         };
         let check = |r: &Request<'_>| check_monitor(self.inner(), r);
-        self.call_guard().run(request, check, call).await
+        self.call_guard().run(&request, check, call).await
     }
 }
 
@@ -77,7 +77,7 @@ impl Attenuator for Checked<dyn Attenuator> {
         let call = self.inner().attenuation(port);
         let request = Request::Attenuation { port };
         let check = |r: &Request<'_>| check_attenuator(self.inner(), r);
-        self.call_guard().run(request, check, call).await
+        self.call_guard().run(&request, check, call).await
     }
     async fn set_attenuation(&self, port: Port, wanted: &Attenuation) -> Result<()> {
         let call = self.inner().set_attenuation(port, wanted);
@@ -86,6 +86,6 @@ impl Attenuator for Checked<dyn Attenuator> {
             wanted: Cow::Borrowed(wanted),
         };
         let check = |r: &Request<'_>| check_attenuator(self.inner(), r);
-        self.call_guard().run(request, check, call).await
+        self.call_guard().run(&request, check, call).await
     }
 }

@@ -33,14 +33,14 @@ impl Protection for Checked<dyn Protection> {
     async fn groups(&self) -> Result<Vec<GroupId>> {
         let call = self.inner().groups();
         let request = Request::ProtectionGroups;
-        self.call_guard().run(request, no_arguments, call).await
+        self.call_guard().run(&request, no_arguments, call).await
     }
     async fn protection(&self, group: &GroupId) -> Result<Measured<ProtectionStatus>> {
         let call = self.inner().protection(group);
         let request = Request::ProtectionStatus {
             group: Cow::Borrowed(group),
         };
-        self.call_guard().run(request, no_arguments, call).await
+        self.call_guard().run(&request, no_arguments, call).await
     }
     async fn set_protection(&self, group: &GroupId, setting: &ProtectionSetting) -> Result<()> {
         let call = self.inner().set_protection(group, setting);
@@ -49,7 +49,7 @@ impl Protection for Checked<dyn Protection> {
             setting: Cow::Borrowed(setting),
         };
         let check = |r: &Request<'_>| check(self.inner(), r);
-        self.call_guard().run(request, check, call).await
+        self.call_guard().run(&request, check, call).await
     }
     async fn command(&self, group: &GroupId, command: &ExternalCommand) -> Result<()> {
         let call = self.inner().command(group, command);
@@ -58,6 +58,6 @@ impl Protection for Checked<dyn Protection> {
             command: Cow::Borrowed(command),
         };
         let check = |r: &Request<'_>| check(self.inner(), r);
-        self.call_guard().run(request, check, call).await
+        self.call_guard().run(&request, check, call).await
     }
 }

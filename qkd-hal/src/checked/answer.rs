@@ -1,50 +1,104 @@
-//! The check of what a driver returned.
+//! The check of an answer, after the driver was called.
 
 use super::seen::Seen;
 use crate::{
-    DeviceMisbehaved, Effect, Error, ErrorKind, Key, Outcome, Request, Result,
-    optics::protection::ProtectionStatus,
-    qkd::Performance,
+    DeviceMisbehaved, Effect, Error, ErrorKind, Health, Identity, Key, Request, Result,
+    encryptor::{ChannelId, ChannelStatus, Confirmation, Staged, TrafficCounters},
+    optics::{
+        ApplyReport, Attenuation, CrossConnects, MonitorStatus, PortStatus,
+        protection::{GroupId, ProtectionStatus},
+    },
+    parameter::ParameterValue,
+    qkd::{KeyStore, ModuleStatus, Performance},
     reading::{Measured, Reading},
-    request::{Keys, RandomBytes},
+    request::Answer,
+    units::DecibelMilliwatts,
 };
+use zeroize::Zeroizing;
 
-/// Checks an outcome, and marks readings that are physically impossible.
-///
-/// # Errors
-/// `IdentityChanged`; `Misbehaved` if the outcome cannot be that of the request.
-pub(super) fn check(seen: &Seen, request: &Request<'_>, outcome: Outcome) -> Result<Outcome> {
-    Ok(match outcome {
-        Outcome::Identity(found) => {
-            seen.check_identity(&found)?;
-            Outcome::Identity(found)
-        }
-        Outcome::Telemetry(all) => {
-            let all = all.into_iter().map(Reading::within_physical_range);
-            Outcome::Telemetry(all.collect())
-        }
-        Outcome::Performance(performance) => {
-            check_qber(&performance)?;
-            Outcome::Performance(performance)
-        }
-        Outcome::Keys(Keys::Present(keys)) => {
-            check_keys(seen, request, &keys)?;
-            Outcome::Keys(Keys::Present(keys))
-        }
-        Outcome::Random(bytes) => {
-            check_length(request, &bytes)?;
-            Outcome::Random(bytes)
-        }
-        Outcome::Power(all) => {
-            let all = all.into_iter().map(Measured::within_physical_range);
-            Outcome::Power(all.collect())
-        }
-        Outcome::ProtectionStatus(mut status) => {
-            check_paths(&mut status.value)?;
-            Outcome::ProtectionStatus(status)
-        }
-        other => other,
-    })
+/// An answer that the check examines, on its own type: only layers need it as an outcome.
+pub trait CheckedAnswer: Answer {
+    /// Checks the answer to `request`, and marks readings that are physically impossible.
+    ///
+    /// # Errors
+    /// `IdentityChanged`; `Misbehaved` if it cannot be the answer to the request.
+    fn check(self, _seen: &Seen, _request: &Request<'_>) -> Result<Self> {
+        Ok(self)
+    }
+}
+
+macro_rules! any_value_is_possible {
+    ($($answer:ty),* $(,)?) => {
+        $(impl CheckedAnswer for $answer {})*
+    };
+}
+
+any_value_is_possible!(
+    (),
+    Health,
+    ParameterValue,
+    ModuleStatus,
+    KeyStore,
+    Vec<ChannelId>,
+    ChannelStatus,
+    Staged,
+    Confirmation,
+    TrafficCounters,
+    Measured<CrossConnects>,
+    Vec<PortStatus>,
+    ApplyReport,
+    MonitorStatus,
+    Attenuation,
+    Vec<GroupId>,
+);
+
+impl CheckedAnswer for Identity {
+    fn check(self, seen: &Seen, _: &Request<'_>) -> Result<Self> {
+        seen.check_identity(&self)?;
+        Ok(self)
+    }
+}
+
+impl CheckedAnswer for Vec<Reading> {
+    fn check(self, _: &Seen, _: &Request<'_>) -> Result<Self> {
+        let all = self.into_iter().map(Reading::within_physical_range);
+        Ok(all.collect())
+    }
+}
+
+impl CheckedAnswer for Vec<Measured<DecibelMilliwatts>> {
+    fn check(self, _: &Seen, _: &Request<'_>) -> Result<Self> {
+        let all = self.into_iter().map(Measured::within_physical_range);
+        Ok(all.collect())
+    }
+}
+
+impl CheckedAnswer for Performance {
+    fn check(self, _: &Seen, _: &Request<'_>) -> Result<Self> {
+        check_qber(&self)?;
+        Ok(self)
+    }
+}
+
+impl CheckedAnswer for Vec<Key> {
+    fn check(self, seen: &Seen, request: &Request<'_>) -> Result<Self> {
+        check_keys(seen, request, &self)?;
+        Ok(self)
+    }
+}
+
+impl CheckedAnswer for Zeroizing<Vec<u8>> {
+    fn check(self, _: &Seen, request: &Request<'_>) -> Result<Self> {
+        check_length(request, &self)?;
+        Ok(self)
+    }
+}
+
+impl CheckedAnswer for Measured<ProtectionStatus> {
+    fn check(mut self, _: &Seen, _: &Request<'_>) -> Result<Self> {
+        check_paths(&mut self.value)?;
+        Ok(self)
+    }
 }
 
 fn check_qber(performance: &Performance) -> Result<()> {
@@ -108,7 +162,7 @@ fn check_keys(seen: &Seen, request: &Request<'_>, keys: &[Key]) -> Result<()> {
     }
 }
 
-fn check_length(request: &Request<'_>, bytes: &RandomBytes) -> Result<()> {
+fn check_length(request: &Request<'_>, bytes: &[u8]) -> Result<()> {
     match request {
         Request::Random { length } if bytes.len() != *length => Err(Error::new(
             ErrorKind::Internal,
