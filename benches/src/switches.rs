@@ -15,7 +15,7 @@ use qkd_emulators::{
     wire::Session,
 };
 use qkd_hal::Identity;
-use qkd_switch_hal::{CrossConnect, CrossConnects, Geometry, OpticalSwitch, SwitchState};
+use qkd_switch_hal::{CrossConnect, CrossConnects, Geometry, OpticalSwitch, Plan, SwitchState};
 use std::{
     io::{BufRead, BufReader, Read},
     net::SocketAddr,
@@ -112,6 +112,20 @@ pub(crate) fn run(scale: u32) {
     poll_many_switches(10 / scale.min(5));
 }
 
+fn plan(
+    device: &Identity,
+    geometry: Geometry,
+    present: &CrossConnects,
+    wanted: &CrossConnects,
+) -> Plan {
+    let state = SwitchState {
+        device: device.clone(),
+        geometry,
+        connections: present.clone(),
+    };
+    state.plan().to(wanted.clone()).build().expect("a plan")
+}
+
 fn plans(n: u32) {
     let (geometry, device, mut dice) = (
         Geometry::matrix(SIDE, SIDE),
@@ -128,15 +142,7 @@ fn plans(n: u32) {
                 changed(&mut dice, &present)
             };
             let begun = Instant::now();
-            let plan = SwitchState {
-                device: device.clone(),
-                geometry,
-                connections: present.clone(),
-            }
-            .plan()
-            .to(wanted.clone())
-            .build()
-            .expect("a plan");
+            let plan = plan(&device, geometry, &present, &wanted);
             took.push(begun.elapsed());
             std::hint::black_box(plan.steps().len());
             present = wanted;
@@ -163,15 +169,7 @@ async fn programme(switch: &dyn OpticalSwitch, n: u32) -> Vec<Duration> {
     let mut took = Vec::new();
     for _ in 0..n {
         let wanted = changed(&mut dice, &present);
-        let plan = SwitchState {
-            device: identity.clone(),
-            geometry,
-            connections: present.clone(),
-        }
-        .plan()
-        .to(wanted.clone())
-        .build()
-        .expect("a plan");
+        let plan = plan(&identity, geometry, &present, &wanted);
         let begun = Instant::now();
         switch.apply(&plan).await.expect("applied");
         took.push(begun.elapsed());

@@ -270,6 +270,19 @@ pub enum ChannelState {
     Unknown,
 }
 
+impl fmt::Display for ChannelState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Disabled => "disabled",
+            Self::Initialising => "initialising",
+            Self::Exchanging => "exchanging",
+            Self::Encrypting => "encrypting",
+            Self::Failed => "failed",
+            Self::Unknown => "unknown",
+        })
+    }
+}
+
 /// A slot of a channel.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]

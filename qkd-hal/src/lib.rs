@@ -51,7 +51,7 @@ pub mod qkd;
 pub mod random;
 pub mod reading;
 pub mod request;
-mod serial;
+pub mod serial;
 pub mod text;
 #[cfg(test)]
 mod travel;

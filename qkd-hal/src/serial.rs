@@ -1,5 +1,7 @@
 //! Forms in which values travel that serde or JSON alone would not carry: durations as integer
 //! nanoseconds, times as RFC 3339, floating-point numbers that are not finite as words.
+//!
+//! Each module is for `#[serde(with = "...")]`.
 
 use crate::reading::Measured;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
@@ -11,29 +13,39 @@ fn to_nanoseconds(time: Duration) -> u64 {
 }
 
 /// A duration as an integer number of nanoseconds.
-pub(crate) mod nanoseconds {
+pub mod nanoseconds {
     use super::*;
-    pub(crate) fn serialize<S: Serializer>(time: &Duration, s: S) -> Result<S::Ok, S::Error> {
+    /// Serialises the number.
+    ///
+    /// # Errors
+    /// Those of the serialiser.
+    pub fn serialize<S: Serializer>(time: &Duration, s: S) -> Result<S::Ok, S::Error> {
         to_nanoseconds(*time).serialize(s)
     }
-    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Duration, D::Error> {
+    /// Deserialises the number.
+    ///
+    /// # Errors
+    /// Those of the deserialiser.
+    pub fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Duration, D::Error> {
         u64::deserialize(d).map(Duration::from_nanos)
     }
 }
 
 /// A duration as an integer number of nanoseconds, or null.
-pub(crate) mod optional_nanoseconds {
+pub mod optional_nanoseconds {
     use super::*;
-    #[expect(clippy::ref_option, reason = "the signature that serde calls")]
-    pub(crate) fn serialize<S: Serializer>(
-        time: &Option<Duration>,
-        s: S,
-    ) -> Result<S::Ok, S::Error> {
+    /// Serialises the number, or null.
+    ///
+    /// # Errors
+    /// Those of the serialiser.
+    pub fn serialize<S: Serializer>(time: &Option<Duration>, s: S) -> Result<S::Ok, S::Error> {
         time.map(to_nanoseconds).serialize(s)
     }
-    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
-        d: D,
-    ) -> Result<Option<Duration>, D::Error> {
+    /// Deserialises the number or null.
+    ///
+    /// # Errors
+    /// Those of the deserialiser.
+    pub fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Option<Duration>, D::Error> {
         Ok(Option::<u64>::deserialize(d)?.map(Duration::from_nanos))
     }
 }
@@ -54,7 +66,6 @@ pub(crate) mod nanoseconds_list {
 pub(crate) mod optional_nanoseconds_range {
     use super::*;
     use std::ops::RangeInclusive;
-    #[expect(clippy::ref_option, reason = "the signature that serde calls")]
     pub(crate) fn serialize<S: Serializer>(
         range: &Option<RangeInclusive<Duration>>,
         s: S,
@@ -75,7 +86,6 @@ pub(crate) mod optional_nanoseconds_range {
 /// A measured duration as a measured integer number of nanoseconds, or null.
 pub(crate) mod optional_measured_nanoseconds {
     use super::*;
-    #[expect(clippy::ref_option, reason = "the signature that serde calls")]
     pub(crate) fn serialize<S: Serializer>(
         measured: &Option<Measured<Duration>>,
         s: S,

@@ -111,7 +111,7 @@ pub static INFO: DriverInfo = DriverInfo {
         },
     ],
     probes: &[],
-    resynchronises: "A new connection: there are no request IDs, and what a server still sends \
+    resynchronises: "A new connection: the protocol has no request IDs, and what a server still sends \
         goes to the old one. hw and hws get a connection for each command.",
 };
 

@@ -8,8 +8,8 @@
 //! - The snmpEngine group and the counters of USM and of the dispatcher are those of `async-snmp`.
 //! - Faults of the wire need a relay in front of the agent, because `async-snmp` has no hook for
 //!   them. The relay exists only if [`SnmpServerOptions::faults`] is set and costs one UDP hop. A
-//!   datagram under `throttle` arrives one second late; a `flood` consists of datagrams that are not
-//!   SNMP.
+//!   datagram under `throttle` arrives one second late; a `flood` consists of datagrams that are
+//!   not SNMP.
 //! - The relay also changes messages as agents in the field would have sent them
 //!   ([`crate::fault::AgentFault`]).
 //! - When the agent reboots, its socket is closed and opened again at the same address, with

@@ -45,18 +45,20 @@ pub struct Sample {
     /// Number of calls whose future was dropped.
     pub abandoned: u64,
     /// Sum of the durations of all calls.
-    #[serde(rename = "duration_ns", serialize_with = "nanoseconds")]
+    #[serde(
+        rename = "duration_ns",
+        serialize_with = "qkd_hal::serial::nanoseconds::serialize"
+    )]
     pub duration: Duration,
     /// Longest duration of a call.
-    #[serde(rename = "longest_ns", serialize_with = "nanoseconds")]
+    #[serde(
+        rename = "longest_ns",
+        serialize_with = "qkd_hal::serial::nanoseconds::serialize"
+    )]
     pub longest: Duration,
     /// Number of calls by duration: in each bucket those up to its bound in [`BUCKETS`] and above
     /// the bound before.
     pub buckets: [u64; BUCKETS.len() + 1],
-}
-
-fn nanoseconds<S: serde::Serializer>(time: &Duration, s: S) -> Result<S::Ok, S::Error> {
-    s.serialize_u64(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX))
 }
 
 impl Sample {

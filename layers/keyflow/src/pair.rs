@@ -2,7 +2,7 @@
 
 use qkd_hal::{
     Encryptor, Error, ErrorKind, Operation, Result, Support,
-    encryptor::{Activation, ChannelId, ChannelState, ChannelStatus, Staging},
+    encryptor::{Activation, ChannelId, ChannelStatus, Staging},
     units::Bits,
 };
 use serde::{Deserialize, Serialize};
@@ -176,7 +176,7 @@ impl EncryptorPair {
 /// Returns the channel of this name, or without a name the only channel of an encryptor.
 ///
 /// # Errors
-/// `NotFound` if there is no channel of this name; `InvalidInput` without a name, if the encryptor
+/// `NotFound` if no channel has this name; `InvalidInput` without a name, if the encryptor
 /// has several channels or none; those of [`Encryptor::channels`].
 pub async fn find_channel(encryptor: &dyn Encryptor, named: Option<&str>) -> Result<ChannelId> {
     let channels = encryptor.channels().await?;
@@ -206,14 +206,6 @@ pub async fn find_channel(encryptor: &dyn Encryptor, named: Option<&str>) -> Res
 /// Returns the status of a channel in one line: its state and the key of each slot.
 #[must_use]
 pub fn describe(status: &ChannelStatus) -> String {
-    let state = match status.state {
-        ChannelState::Disabled => "disabled",
-        ChannelState::Initialising => "initialising",
-        ChannelState::Exchanging => "exchanging",
-        ChannelState::Encrypting => "encrypting",
-        ChannelState::Failed => "failed",
-        _ => "unknown",
-    };
     let slots = status.slots.iter().map(|slot| {
         let key = slot
             .key_id
@@ -222,6 +214,8 @@ pub fn describe(status: &ChannelStatus) -> String {
         let active = if slot.active { ", active" } else { "" };
         format!("slot {}: {key}{active}", slot.number)
     });
-    let all: Vec<String> = std::iter::once(state.to_owned()).chain(slots).collect();
+    let all: Vec<String> = std::iter::once(status.state.to_string())
+        .chain(slots)
+        .collect();
     all.join("; ")
 }

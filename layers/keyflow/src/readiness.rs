@@ -27,22 +27,15 @@ pub enum ExpectedOutage {
         /// Whether the key exchange is restarted.
         reinitialises: bool,
         /// The longest declared outage of both ends; `None` if neither declares one.
-        #[serde(rename = "declared_ns", serialize_with = "optional_nanoseconds")]
+        #[serde(
+            rename = "declared_ns",
+            serialize_with = "qkd_hal::serial::optional_nanoseconds::serialize"
+        )]
         declared: Option<Duration>,
     },
     /// The ends send with different keys, or their key exchange has failed. Traffic passes once
     /// both use the new key.
     Interrupted,
-}
-
-/// Serialises a duration as a whole number of nanoseconds, or null.
-#[expect(clippy::ref_option, reason = "the signature that serde calls")]
-fn optional_nanoseconds<S: serde::Serializer>(
-    time: &Option<Duration>,
-    s: S,
-) -> std::result::Result<S::Ok, S::Error> {
-    time.map(|t| u64::try_from(t.as_nanos()).unwrap_or(u64::MAX))
-        .serialize(s)
 }
 
 impl ExpectedOutage {

@@ -144,7 +144,7 @@ impl<'a> Knowledge<'a> {
         may_be || is_begun
     }
 
-    /// The last outcome of `confirm` at an end; `None` if there is none.
+    /// The last outcome of `confirm` at an end; `None` before the first one.
     fn confirmed(&self, end: End, key: &KeyId) -> Option<bool> {
         let outcome = |r: &&RollRecord| match r {
             _ if r.key_id() != key || r.step() != Some((end, Step::Confirm)) => None,

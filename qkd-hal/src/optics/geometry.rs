@@ -7,8 +7,9 @@ use std::fmt;
 
 /// Ports of a switch, and the cross-connects that it can make. A port is "dark" (without a
 /// cross-connect) only where the hardware supports it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case", tag = "shape")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+// The derived functions are associated ones, which the implementations below call.
+#[serde(remote = "Self", rename_all = "kebab-case", tag = "shape")]
 #[non_exhaustive]
 pub enum Geometry {
     /// Ingress ports `1..=ingress`, egress ports `ingress+1..=ingress+egress`; each meets each of
@@ -32,23 +33,20 @@ pub enum Geometry {
     Crossbar,
 }
 
+impl Serialize for Geometry {
+    fn serialize<S: serde::Serializer>(&self, s: S) -> std::result::Result<S::Ok, S::Error> {
+        Self::serialize(self, s)
+    }
+}
+
 impl<'de> Deserialize<'de> for Geometry {
     /// Accepts at most [`Geometry::MAX_PORTS`] ports, because loops over all ports must end soon.
-    fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(rename_all = "kebab-case", tag = "shape")]
-        enum Shape {
-            Matrix { ingress: u32, egress: u32 },
-            OneByN { channels: u32, dark: bool },
-            Crossbar,
-        }
-        let (geometry, ports) = match Shape::deserialize(d)? {
-            Shape::Matrix { ingress, egress } => (
-                Self::Matrix { ingress, egress },
-                ingress.saturating_add(egress),
-            ),
-            Shape::OneByN { channels, dark } => (Self::OneByN { channels, dark }, channels),
-            Shape::Crossbar => (Self::Crossbar, 4),
+    fn deserialize<D: serde::Deserializer<'de>>(d: D) -> std::result::Result<Self, D::Error> {
+        let geometry = Self::deserialize(d)?;
+        let ports = match geometry {
+            Self::Matrix { ingress, egress } => ingress.saturating_add(egress),
+            Self::OneByN { channels, .. } => channels,
+            Self::Crossbar => 4,
         };
         if ports <= Self::MAX_PORTS {
             Ok(geometry)

@@ -189,7 +189,7 @@ impl RandomBytes {
             Self::Absent(length) => *length,
         }
     }
-    /// Whether there is no byte.
+    /// Whether the number of bytes is 0.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0

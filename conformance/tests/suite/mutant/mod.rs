@@ -1,8 +1,8 @@
 //! Mutants: a correct emulator with one deliberate fault, named by the requirement that it
 //! violates.
 //!
-//! The fault is in the answers to requests, where faults of a device and of a driver look the same. A
-//! [`Mutant`] replaces a driver of the registry, opens the correct one, and returns wrong results
+//! The fault is in the answers to requests, where faults of a device and of a driver look the same.
+//! A [`Mutant`] replaces a driver of the registry, opens the correct one, and returns wrong results
 //! where its requirement is tested.
 
 mod attenuator;

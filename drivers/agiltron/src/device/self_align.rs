@@ -100,16 +100,7 @@ impl OpticalSwitch for SelfAlign {
     /// From what was last acknowledged, or blind.
     async fn apply(&self, plan: &Plan) -> Result<ApplyReport> {
         let begun = Instant::now();
-        if !plan.device().is_same_device(&self.identity) {
-            return Err(Error::new(
-                ErrorKind::IdentityChanged,
-                format!(
-                    "the plan was made for {}, and this is {}",
-                    plan.device(),
-                    self.identity
-                ),
-            ));
-        }
+        plan.check_device(&self.identity)?;
         let mut acknowledged = self.acknowledged.lock().await;
         if plan.fingerprint().is_some() {
             let Some((channel, _)) = *acknowledged else {

@@ -91,8 +91,8 @@ impl<D: Send + 'static> ScriptedPeer<D> {
         })))
     }
 
-    /// Wrong replies to `query`, one that is dropped, one that is delayed and a reset: each fails one
-    /// reading of the paths, with this error, and the next says how the switch `expected`.
+    /// Wrong replies to `query`, one that is dropped, one that is delayed and a reset: each fails
+    /// one reading of the paths, with this error, and the next says how the switch `expected`.
     ///
     /// # Panics
     /// If not.

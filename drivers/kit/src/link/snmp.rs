@@ -331,8 +331,8 @@ pub enum ErrorStatus {
     InconsistentName = 18,
 }
 
-/// An agent's logic, without sockets or BER: used by the in-memory link and by the emulators' server
-/// both ask.
+/// An agent's logic, without sockets or BER: used by the in-memory link and by the emulators'
+/// server both ask.
 pub trait SnmpService: Send + Sync {
     /// Returns the value of an instance, or the exception for a missing one.
     fn get(&self, oid: &Oid) -> Value;

@@ -50,15 +50,7 @@ pub async fn apply(
 ) -> Result<ApplyReport> {
     let begun = Instant::now();
     let _turn = turns.lock(until).await?;
-    if !plan.device().is_same_device(identity) {
-        return Err(Error::new(
-            ErrorKind::IdentityChanged,
-            format!(
-                "the plan was made for {}, and this is {identity}",
-                plan.device()
-            ),
-        ));
-    }
+    plan.check_device(identity)?;
     let before = backend.read().await?;
     plan.check(&before)?;
     let wanted = plan.expected_state(&before)?;

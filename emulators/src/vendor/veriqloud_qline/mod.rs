@@ -112,7 +112,8 @@ impl Node {
             .unwrap_or_else(PoisonError::into_inner)
             .insert(name.to_owned(), now);
     }
-    /// Restores the settings that were saved under a name; returns `false` if there are none.
+    /// Restores the settings that were saved under a name; returns `false` if no settings have that
+    /// name.
     fn load(&self, name: &str) -> bool {
         let saved = self
             .saved

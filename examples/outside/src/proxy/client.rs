@@ -136,7 +136,8 @@ impl Client {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Ids of the keys that arrived after their callers had gone. They must not be used at the peer.
+    /// Ids of the keys that arrived after their callers had gone. They must not be used at the
+    /// peer.
     pub fn lost_keys(&self) -> Vec<KeyId> {
         self.waiting().lost.clone()
     }

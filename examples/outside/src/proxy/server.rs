@@ -62,7 +62,7 @@ pub async fn serve(
                         } else {
                             call(&device, &request, secrets, protection).await
                         };
-                        // If the client has gone, there is nobody to tell.
+                        // An error means that the client has gone.
                         let _ = frames.send(outcome_frame(id, result)).await;
                     });
                     running.insert(id, call);

@@ -180,6 +180,23 @@ impl Plan {
         self.steps.is_empty()
     }
 
+    /// Checks that `identity` is that of the device for which it was made.
+    ///
+    /// # Errors
+    /// `IdentityChanged`.
+    pub fn check_device(&self, identity: &Identity) -> Result<()> {
+        if self.device.is_same_device(identity) {
+            return Ok(());
+        }
+        Err(Error::new(
+            ErrorKind::IdentityChanged,
+            format!(
+                "the plan was made for {}, and this is {identity}",
+                self.device
+            ),
+        ))
+    }
+
     /// Checks that `now` still is the state for which it was made.
     ///
     /// # Errors

@@ -72,7 +72,6 @@ struct SwitchOverTime {
 /// The time of a switch-over and its source, or null.
 mod optional_switch_over_time {
     use super::*;
-    #[expect(clippy::ref_option, reason = "the signature that serde calls")]
     pub(super) fn serialize<S: serde::Serializer>(
         since: &Option<(SystemTime, Origin)>,
         s: S,
