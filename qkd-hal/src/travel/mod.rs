@@ -42,7 +42,7 @@ fn comes_back<T: Serialize + DeserializeOwned + Debug>(value: &T) -> Result<(), 
     Ok(())
 }
 
-/// Types that hold secrets or code, and do not travel.
+/// Types that hold secrets or code, or are not reachable from outside, and do not travel.
 const STAYS: &[&str] = &[
     "AssumptionDeclaration",
     "Call",
@@ -55,6 +55,7 @@ const STAYS: &[&str] = &[
     "PlanBuilder",
     "Proxy",
     "ProxyDevice",
+    "Seen",
 ];
 
 macro_rules! travelling {
