@@ -89,18 +89,21 @@ impl<T: Device + ?Sized> Device for Checked<T> {
     }
     async fn identity(&self) -> Result<Identity> {
         let call = self.inner.identity();
-        let request = Request::Identity;
-        self.call_guard.run(&request, no_arguments, call).await
+        self.call_guard
+            .run(&Request::Identity, no_arguments, call)
+            .await
     }
     async fn health(&self) -> Result<Health> {
         let call = self.inner.health();
-        let request = Request::Health;
-        self.call_guard.run(&request, no_arguments, call).await
+        self.call_guard
+            .run(&Request::Health, no_arguments, call)
+            .await
     }
     async fn telemetry(&self) -> Result<Vec<Reading>> {
         let call = self.inner.telemetry();
-        let request = Request::Telemetry;
-        self.call_guard.run(&request, no_arguments, call).await
+        self.call_guard
+            .run(&Request::Telemetry, no_arguments, call)
+            .await
     }
     async fn parameter(&self, name: &str) -> Result<ParameterValue> {
         let call = self.inner.parameter(name);
@@ -135,33 +138,39 @@ impl<T: QkdModule + ?Sized> QkdModule for Checked<T> {
     }
     async fn status(&self) -> Result<ModuleStatus> {
         let call = self.inner.status();
-        let request = Request::ModuleStatus;
-        self.call_guard.run(&request, no_arguments, call).await
+        self.call_guard
+            .run(&Request::ModuleStatus, no_arguments, call)
+            .await
     }
     async fn performance(&self) -> Result<Performance> {
         let call = self.inner.performance();
-        let request = Request::Performance;
-        self.call_guard.run(&request, no_arguments, call).await
+        self.call_guard
+            .run(&Request::Performance, no_arguments, call)
+            .await
     }
     async fn key_store(&self) -> Result<KeyStore> {
         let call = self.inner.key_store();
-        let request = Request::KeyStore;
-        self.call_guard.run(&request, no_arguments, call).await
+        self.call_guard
+            .run(&Request::KeyStore, no_arguments, call)
+            .await
     }
     async fn start(&self) -> Result<()> {
         let call = self.inner.start();
-        let request = Request::Start;
-        self.call_guard.run(&request, no_arguments, call).await
+        self.call_guard
+            .run(&Request::Start, no_arguments, call)
+            .await
     }
     async fn stop(&self) -> Result<()> {
         let call = self.inner.stop();
-        let request = Request::Stop;
-        self.call_guard.run(&request, no_arguments, call).await
+        self.call_guard
+            .run(&Request::Stop, no_arguments, call)
+            .await
     }
     async fn calibrate(&self) -> Result<()> {
         let call = self.inner.calibrate();
-        let request = Request::Calibrate;
-        self.call_guard.run(&request, no_arguments, call).await
+        self.call_guard
+            .run(&Request::Calibrate, no_arguments, call)
+            .await
     }
     async fn take_keys(&self, request: &KeyRequest) -> Result<Vec<Key>> {
         let call = self.inner.take_keys(request);
@@ -188,8 +197,9 @@ impl<T: Encryptor + ?Sized> Encryptor for Checked<T> {
     }
     async fn channels(&self) -> Result<Vec<ChannelId>> {
         let call = self.inner.channels();
-        let request = Request::Channels;
-        self.call_guard.run(&request, no_arguments, call).await
+        self.call_guard
+            .run(&Request::Channels, no_arguments, call)
+            .await
     }
     async fn channel(&self, channel: &ChannelId) -> Result<ChannelStatus> {
         let call = self.inner.channel(channel);
