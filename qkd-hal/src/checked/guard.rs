@@ -241,7 +241,7 @@ impl CallGuard {
     ) -> Result<T> {
         match result.and_then(|answer| answer.check(&self.seen, request)) {
             Ok(answer) => {
-                span.record("outcome", "ok");
+                record_outcome(span, "ok");
                 Ok(answer)
             }
             Err(error) => Err(self.failed(request.operation(), span, error)),
@@ -249,7 +249,7 @@ impl CallGuard {
     }
 
     fn failed(&self, operation: Operation, span: &Span, error: Error) -> Error {
-        span.record("outcome", error.kind().name());
+        record_outcome(span, error.kind().name());
         if operation == Operation::Identity {
             self.seen.note_replaced(&error);
         }
@@ -259,5 +259,12 @@ impl CallGuard {
     /// Closes the guard; whether it was open.
     pub(super) fn close(&self) -> bool {
         !self.closed.swap(true, Ordering::AcqRel)
+    }
+}
+
+/// Records the outcome of a call. A span that is not enabled would first look its field up.
+fn record_outcome(span: &Span, outcome: &str) {
+    if !span.is_disabled() {
+        span.record("outcome", outcome);
     }
 }
