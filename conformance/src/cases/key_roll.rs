@@ -16,7 +16,7 @@ use crate::{
 use qkd_driver_kit::wrap::fault::LinkFault;
 use qkd_hal::{
     Effect, Encryptor, ErrorKind, Key, KeyId, Operation as Op,
-    encryptor::{ChannelId, ChannelState, Confirmation, FailureMode, Staged, Staging},
+    encryptor::{Activation, ChannelId, ChannelState, Confirmation, FailureMode, Staged, Staging},
 };
 use std::{sync::Arc, time::Duration};
 use zeroize::Zeroizing;
@@ -259,11 +259,14 @@ impl Pair {
             )
         };
         let staged = [stage(0).await?, stage(1).await?];
-        b.call(Op::Activate, self.encryptors[0].activate(&staged[0]))
-            .await?;
-        if self.near().encryptor_capabilities().activate_both {
-            b.call(Op::Activate, self.encryptors[1].activate(&staged[1]))
+        let declared = self.near().encryptor_capabilities();
+        if declared.activation.is_commanded() {
+            b.call(Op::Activate, self.encryptors[0].activate(&staged[0]))
                 .await?;
+            if declared.activate_both {
+                b.call(Op::Activate, self.encryptors[1].activate(&staged[1]))
+                    .await?;
+            }
         }
         Ok(staged)
     }
@@ -273,12 +276,12 @@ impl Pair {
         b: &CaseContext,
         staged: &[Staged; 2],
     ) -> Result<[Confirmation; 2], NotPassed> {
-        Ok([
-            b.call(Op::Confirm, self.encryptors[0].confirm(&staged[0]))
-                .await?,
-            b.call(Op::Confirm, self.encryptors[1].confirm(&staged[1]))
-                .await?,
-        ])
+        let confirm = |end: usize| {
+            let encryptor = &self.encryptors[end];
+            let longest = encryptor.encryptor_capabilities().confirm_timeout;
+            b.call(Op::Confirm, encryptor.confirm(&staged[end], longest))
+        };
+        Ok([confirm(0).await?, confirm(1).await?])
     }
 
     /// A roll that must be confirmed at both ends.
@@ -489,7 +492,10 @@ async fn outage(b: &CaseContext) -> CaseOutcome {
         })?;
     }
     let declared = pair.near().encryptor_capabilities();
-    let hitless = declared.hitless && pair.encryptors[1].encryptor_capabilities().hitless;
+    let hitless = pair
+        .encryptors
+        .iter()
+        .all(|end| end.encryptor_capabilities().hitless.is_hitless());
     match (hitless, near.outage()) {
         (true, Some(gap)) if !gap.value.is_zero() => {
             return fail(format!(
@@ -497,7 +503,9 @@ async fn outage(b: &CaseContext) -> CaseOutcome {
                 gap.value.as_secs_f64()
             ));
         }
-        (false, None) => return fail("it is not declared hitless, and reports no outage"),
+        (false, None) if declared.activation == Activation::ForcedReinitialisation => {
+            return fail("it is not declared hitless, and reports no outage");
+        }
         _ => {}
     }
     let status = b
@@ -552,7 +560,13 @@ async fn retired(b: &CaseContext) -> CaseOutcome {
     let first = pair.roll(b).await?;
     let second = pair.roll(b).await?;
     let confirmed = b
-        .call(Op::Confirm, pair.near().confirm(&second[0]))
+        .call(
+            Op::Confirm,
+            pair.near().confirm(
+                &second[0],
+                pair.near().encryptor_capabilities().confirm_timeout,
+            ),
+        )
         .await?
         .confirmed()?;
     b.call(Op::Retire, pair.near().retire(&confirmed)).await?;

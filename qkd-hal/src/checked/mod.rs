@@ -37,7 +37,7 @@ use crate::{
     reading::Reading,
 };
 use async_trait::async_trait;
-use std::{borrow::Cow, sync::Arc};
+use std::{borrow::Cow, sync::Arc, time::Duration};
 use zeroize::Zeroizing;
 
 /// A handle with its check and its layers.
@@ -225,10 +225,11 @@ impl<T: Encryptor + ?Sized> Encryptor for Checked<T> {
         };
         self.call_guard.run(&request, no_arguments, call).await
     }
-    async fn confirm(&self, staged: &Staged) -> Result<Confirmation> {
-        let call = self.inner.confirm(staged);
+    async fn confirm(&self, staged: &Staged, longest: Duration) -> Result<Confirmation> {
+        let call = self.inner.confirm(staged, longest);
         let request = Request::Confirm {
             staged: Cow::Borrowed(staged),
+            longest,
         };
         self.call_guard.run(&request, no_arguments, call).await
     }

@@ -14,7 +14,7 @@ use crate::{
     reading::Reading,
 };
 use async_trait::async_trait;
-use std::{borrow::Cow, sync::Arc};
+use std::{borrow::Cow, sync::Arc, time::Duration};
 use zeroize::Zeroizing;
 
 /// A device that is reached by requests: what it declares, and what answers them. All its handles
@@ -157,9 +157,9 @@ impl Encryptor for Proxy<EncryptorCapabilities> {
         let staged = Cow::Borrowed(staged);
         self.ask(Request::Activate { staged }).await
     }
-    async fn confirm(&self, staged: &Staged) -> Result<Confirmation> {
+    async fn confirm(&self, staged: &Staged, longest: Duration) -> Result<Confirmation> {
         let staged = Cow::Borrowed(staged);
-        self.ask(Request::Confirm { staged }).await
+        self.ask(Request::Confirm { staged, longest }).await
     }
     async fn retire(&self, confirmed: &Confirmed) -> Result<()> {
         let confirmed = Cow::Borrowed(confirmed);

@@ -161,18 +161,15 @@ impl Client {
         self.events.close();
     }
 
-    /// The longest time of a call: its deadline as the device declares it, and the stream's.
-    fn longest(&self, operation: Operation) -> Duration {
+    /// The longest time of a call: its deadline as the device declares it, or the wait that the
+    /// caller named, and the stream's.
+    fn longest(&self, request: &Request<'_>) -> Duration {
         let deadline = self.declarations.descriptor.deadline;
         let module = self.declarations.module.as_ref();
-        let own = match operation {
-            Operation::Confirm => self
-                .declarations
-                .encryptor
-                .as_ref()
-                .map(|e| e.confirm_timeout),
-            Operation::Start | Operation::Stop => module.and_then(|m| m.start_stop_timeout),
-            Operation::Calibrate => module.and_then(|m| m.calibration_timeout),
+        let own = match request {
+            Request::Confirm { longest, .. } => Some(*longest),
+            Request::Start | Request::Stop => module.and_then(|m| m.start_stop_timeout),
+            Request::Calibrate => module.and_then(|m| m.calibration_timeout),
             _ => None,
         };
         deadline
@@ -212,7 +209,7 @@ impl Caller for Client {
         if self.ended.load(Ordering::Acquire) {
             return Err(Error::new(hung_up, "the stream to the device has ended"));
         }
-        let answered = timeout(self.longest(operation), async {
+        let answered = timeout(self.longest(&request), async {
             self.frames.send(frame).await.ok()?;
             receiver.await.ok()
         });

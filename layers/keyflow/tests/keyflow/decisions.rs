@@ -377,7 +377,7 @@ fn confirms(mock: &mut MockEnd, is_confirmed: bool) {
     mock.encryptor
         .expect_confirm()
         .times(1)
-        .returning(move |staged| Ok(Confirmation::new(staged, is_confirmed, "as read")));
+        .returning(move |staged, _| Ok(Confirmation::new(staged, is_confirmed, "as read")));
 }
 
 #[tokio::test]
@@ -390,7 +390,7 @@ async fn a_forward_recovery_uses_the_staged_values_that_were_written_down() {
     near.encryptor
         .expect_confirm()
         .times(1)
-        .returning(move |s| {
+        .returning(move |s, _| {
             assert_eq!(*s, expected);
             Ok(Confirmation::new(s, true, "as read"))
         });

@@ -131,6 +131,7 @@ fn every_request(key: &Key) -> Vec<Request<'_>> {
         },
         Request::Confirm {
             staged: Cow::Owned(staged),
+            longest: Duration::from_secs(1),
         },
         Request::Retire {
             confirmed: Cow::Owned(confirmed),
