@@ -29,3 +29,5 @@ pub use qkd_driver_scte_hms as scte_hms;
 pub use qkd_driver_thorlabs_osw as thorlabs_osw;
 #[cfg(feature = "veriqloud-qline")]
 pub use qkd_driver_veriqloud_qline as veriqloud_qline;
+#[cfg(feature = "wireguard")]
+pub use qkd_driver_wireguard as wireguard;

@@ -40,5 +40,7 @@ pub fn registry() -> Registry {
     let registry = registry.with(drivers::thorlabs_osw::driver());
     #[cfg(feature = "veriqloud-qline")]
     let registry = registry.with(drivers::veriqloud_qline::driver());
+    #[cfg(feature = "wireguard")]
+    let registry = registry.with(drivers::wireguard::driver());
     registry
 }
