@@ -36,6 +36,8 @@ pub fn registry() -> Registry {
     let registry = registry.with(drivers::polatis::driver());
     #[cfg(feature = "scte-hms")]
     let registry = registry.with(drivers::scte_hms::driver());
+    #[cfg(feature = "strongswan")]
+    let registry = registry.with(drivers::strongswan::driver());
     #[cfg(feature = "thorlabs-osw")]
     let registry = registry.with(drivers::thorlabs_osw::driver());
     #[cfg(feature = "veriqloud-qline")]
