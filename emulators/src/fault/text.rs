@@ -267,7 +267,10 @@ impl Inserter<'_> {
     /// Alters the values of keys (type 3) and items of lists (type 5), after their lengths.
     fn vici(&mut self, packet: &[u8]) -> Option<Vec<u8>> {
         let mut out = Vec::new();
-        let mut rest = packet.get(4..)?;
+        let (length, mut rest) = packet.split_first_chunk::<4>()?;
+        if u32::from_be_bytes(*length) as usize != rest.len() {
+            return None;
+        }
         let copy = |out: &mut Vec<u8>, rest: &mut &[u8], n: usize| {
             let (taken, after) = rest.split_at_checked(n)?;
             out.extend(taken);

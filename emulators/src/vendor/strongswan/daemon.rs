@@ -582,6 +582,13 @@ impl State {
         }
         match self.authenticate(end, &connection, wanted.as_deref()) {
             Err(Failed { log, half_open }) => {
+                // The CHILD SA that was asked for took an id.
+                if log
+                    .iter()
+                    .any(|(_, line)| line.starts_with("establishing CHILD_SA"))
+                {
+                    self.daemons[end].next_child += 1;
+                }
                 let peer_id = self.count_attempt(end, half_open);
                 if half_open {
                     self.after(HALF_OPEN, 1 - end, peer_id, Due::HalfOpenEnds);

@@ -363,6 +363,7 @@ proptest! {
             session.feed(&piece);
             clock.advance(Duration::from_millis(300));
         }
-        pair.traffic_from(0);
+        let traffic = pair.traffic_from(0);
+        prop_assert_eq!(traffic.encrypted, traffic.accepted + traffic.refused);
     }
 }
