@@ -17,6 +17,8 @@ const MARKS: &str = "\u{9b}31m\u{85}\u{202e}\u{2066}\u{200b}\u{2028}\u{feff}\u{f
 const BYTES: &[u8] = b"\x9b2J\xff\xfe\xc0\x80\xed\xa0\x80";
 /// Stands for [`BYTES`] while JSON is built.
 const BYTES_STAND_IN: &str = "9b2Jfffec080eda080-not-utf-8";
+/// Longest VICI packet that gets a text, so that it stays a valid one.
+const VICI_ROOM: usize = 512 * 1024 - 2 * LONG;
 
 /// Kind of the text that is appended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,6 +104,8 @@ pub enum TextFormat {
     Json,
     /// In the texts of a USB/IP device record, which NUL ends.
     UsbIp,
+    /// In the values of a VICI message.
+    Vici,
 }
 
 /// Text fields in the order in which they were first sent.
@@ -156,6 +160,7 @@ impl Inserter<'_> {
             TextFormat::Length8 => self.length8(reply),
             TextFormat::Json => self.json(reply),
             TextFormat::UsbIp => self.usbip(reply),
+            TextFormat::Vici => self.vici(reply),
         };
         changed.unwrap_or_else(|| reply.to_vec())
     }
@@ -259,6 +264,51 @@ impl Inserter<'_> {
         }
     }
 
+    /// Alters the values of keys (type 3) and items of lists (type 5), after their lengths.
+    fn vici(&mut self, packet: &[u8]) -> Option<Vec<u8>> {
+        let mut out = Vec::new();
+        let (length, mut rest) = packet.split_first_chunk::<4>()?;
+        if u32::from_be_bytes(*length) as usize != rest.len() {
+            return None;
+        }
+        let copy = |out: &mut Vec<u8>, rest: &mut &[u8], n: usize| {
+            let (taken, after) = rest.split_at_checked(n)?;
+            out.extend(taken);
+            *rest = after;
+            Some(())
+        };
+        let is_event = rest.first() == Some(&7);
+        copy(&mut out, &mut rest, 1)?;
+        if is_event {
+            let name = usize::from(*rest.first()?);
+            copy(&mut out, &mut rest, name + 1)?;
+        }
+        while let Some(kind) = rest.first().copied() {
+            copy(&mut out, &mut rest, 1)?;
+            if matches!(kind, 1 | 3 | 4) {
+                let name = usize::from(*rest.first()?);
+                copy(&mut out, &mut rest, name + 1)?;
+            }
+            if matches!(kind, 3 | 5) {
+                let (length, after) = rest.split_first_chunk::<2>()?;
+                let length = usize::from(u16::from_be_bytes(*length));
+                let (value, after) = after.split_at_checked(length)?;
+                let room = if out.len() < VICI_ROOM {
+                    usize::from(u16::MAX) - length
+                } else {
+                    0
+                };
+                let text = self.text(value, false, room);
+                out.extend(u16::try_from(text.len()).ok()?.to_be_bytes());
+                out.extend(text);
+                rest = after;
+            }
+        }
+        let mut whole = u32::try_from(out.len()).ok()?.to_be_bytes().to_vec();
+        whole.extend(out);
+        Some(whole)
+    }
+
     /// Alters `struct usbip_usb_device` of a list (after a count) or of an import: path and bus ID.
     fn usbip(&mut self, reply: &[u8]) -> Option<Vec<u8>> {
         let places = match reply.get(..4)? {
@@ -322,6 +372,27 @@ mod tests {
         ] {
             assert_eq!(insert("control", binary, format).0, binary);
         }
+    }
+
+    #[test]
+    fn each_value_of_a_vici_message_is_a_field() {
+        // An event `log` with a section, a value and a list.
+        let body = b"\x07\x03log\x01\x03net\x03\x01a\0\x02ok\x02\x04\x01l\x05\0\x01x\x06";
+        let packet = [&[0, 0, 0, body.len() as u8][..], body].concat();
+        let (reply, fields) = insert("bytes:2", &packet, TextFormat::Vici);
+        assert_eq!(fields, ["ok", "x"]);
+        assert_eq!(
+            reply[..4],
+            ((body.len() + BYTES.len()) as u32).to_be_bytes()
+        );
+        assert_eq!(reply.len(), packet.len() + BYTES.len());
+        let end = [&[0, 1 + BYTES.len() as u8, b'x'][..], BYTES, &[6]].concat();
+        assert!(reply.ends_with(&end));
+        // Something else is sent as it is.
+        assert_eq!(
+            insert("bytes", &packet[..9], TextFormat::Vici).0,
+            packet[..9]
+        );
     }
 
     #[test]

@@ -10,6 +10,7 @@ pub(crate) mod line;
 pub(crate) mod options;
 pub(crate) mod protection;
 mod running;
+pub(crate) mod sockets;
 
 pub use in_memory::InMemory;
 pub use options::{Options, Setting};

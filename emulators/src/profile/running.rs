@@ -8,9 +8,9 @@ use tokio::task::JoinSet;
 /// Where one end of a wire is.
 #[derive(Debug, Clone, Serialize)]
 pub struct Endpoint {
-    /// `tcp`, `serial`, `snmp`, `usbip` or `http`.
+    /// `tcp`, `unix`, `serial`, `snmp`, `usbip` or `http`.
     pub bus: &'static str,
-    /// `127.0.0.1:40123`, or the path of a pseudo-terminal.
+    /// `127.0.0.1:40123`, or the path of a socket or a pseudo-terminal.
     pub address: String,
 }
 

@@ -3,13 +3,18 @@
 use crate::{
     clock::Clock,
     fault::{FaultInjector, TextFormat},
-    wire::{Reply, Session},
+    wire::{ByteService, Reply, Session},
 };
-use std::{io, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    task::JoinSet,
     time::{Instant, sleep, sleep_until},
 };
+use zeroize::{Zeroize, Zeroizing};
+
+/// Waiting time after a connection could not be accepted.
+const ACCEPT_RETRY: Duration = Duration::from_millis(50);
 
 /// Polling interval of a session that waits.
 const POLL: Duration = Duration::from_millis(1);
@@ -26,6 +31,60 @@ async fn next_late(late: &Late) {
     }
 }
 
+/// What accepts connections: a TCP port, or a Unix socket.
+pub(super) trait Listener: Send + Sync {
+    /// A connection.
+    type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
+    /// Waits for the next connection.
+    fn accept_stream(&self) -> impl Future<Output = io::Result<Self::Stream>> + Send;
+}
+
+/// Serves the connections of a listener until dropped.
+pub(super) async fn serve_listener(
+    listener: &impl Listener,
+    service: Arc<dyn ByteService>,
+    faults: FaultInjector,
+    clock: Clock,
+) {
+    let mut connections = JoinSet::new();
+    loop {
+        let stream = tokio::select! {
+            accepted = listener.accept_stream() => match accepted {
+                Ok(stream) => stream,
+                Err(error) => {
+                    tracing::warn!(%error, "cannot accept a connection");
+                    sleep(ACCEPT_RETRY).await;
+                    continue;
+                }
+            },
+            Some(_) = connections.join_next() => continue,
+        };
+        connections.spawn(serve_connection(
+            stream,
+            service.connect(),
+            faults.clone(),
+            clock.clone(),
+        ));
+    }
+}
+
+/// Serves one connection until it ends, or the device restarts.
+pub(super) async fn serve_connection<S: AsyncRead + AsyncWrite + Unpin>(
+    mut stream: S,
+    mut session: Box<dyn Session>,
+    faults: FaultInjector,
+    clock: Clock,
+) {
+    tokio::select! {
+        () = faults.restart() => {}
+        ended = serve_stream(&mut stream, session.as_mut(), &faults, &clock) => {
+            if let Err(error) = ended {
+                tracing::debug!(%error, "a connection broke");
+            }
+        }
+    }
+}
+
 /// Serves one connection until it ends. `Ok(true)`: the emulator closed it; `Ok(false)`: the client
 /// did.
 ///
@@ -37,7 +96,8 @@ pub async fn serve_stream<S: AsyncRead + AsyncWrite + Unpin>(
     faults: &FaultInjector,
     clock: &Clock,
 ) -> io::Result<bool> {
-    let mut buffer = vec![0; 16 * 1024];
+    // Requests and replies may hold keys.
+    let mut buffer = Zeroizing::new(vec![0; 16 * 1024]);
     let mut late = Late::new();
     let format = session.text_format();
     loop {
@@ -84,14 +144,16 @@ async fn answer<S: AsyncWrite + Unpin>(
     clock: &Clock,
     late: &mut Late,
 ) -> io::Result<bool> {
-    for reply in replies {
+    for mut reply in replies {
         let after = clock.to_wall_time(reply.after);
         if !after.is_zero() {
             sleep(after).await;
         }
         if faults.is_quiet() {
             if !reply.bytes.is_empty() {
-                stream.write_all(&reply.bytes).await?;
+                let sent = stream.write_all(&reply.bytes).await;
+                reply.bytes.zeroize();
+                sent?;
             }
         } else {
             let bytes = faults.insert_hostile_text(reply.bytes, format);
@@ -146,10 +208,7 @@ mod tests {
         FaultSpec,
         fault::{ApplyDeviceFault, DeviceFault},
     };
-    use std::sync::{
-        Arc,
-        atomic::{AtomicU8, Ordering},
-    };
+    use std::sync::atomic::{AtomicU8, Ordering};
 
     /// Answers each byte with the number of bytes that its device has received, and does not answer
     /// `!`.

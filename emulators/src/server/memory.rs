@@ -1,6 +1,6 @@
 //! Byte protocols in memory, for drivers under paused time.
 
-use super::bytes::serve_stream;
+use super::bytes::serve_connection;
 use crate::{clock::Clock, fault::FaultInjector, wire::ByteService};
 use qkd_driver_kit::link::memory::{self, Endpoint};
 use std::sync::Arc;
@@ -17,16 +17,13 @@ pub fn attach(
 ) -> Endpoint {
     Endpoint::Bytes(Arc::new(memory::MemoryConnector::new(
         name,
-        move |mut stream: DuplexStream| {
-            let (mut session, faults, clock) = (service.connect(), faults.clone(), clock.clone());
-            tokio::spawn(async move {
-                tokio::select! {
-                    () = faults.restart() => {}
-                    ended = serve_stream(&mut stream, session.as_mut(), &faults, &clock) => if let Err(error) = ended {
-                        tracing::debug!(%error, "a connection broke");
-                    },
-                }
-            });
+        move |stream: DuplexStream| {
+            tokio::spawn(serve_connection(
+                stream,
+                service.connect(),
+                faults.clone(),
+                clock.clone(),
+            ));
         },
     )))
 }

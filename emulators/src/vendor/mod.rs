@@ -17,8 +17,10 @@
 //! | [`packetlight`] | PacketLight, SNMP, at an end of a forced re-initialisation pair |
 //! | [`polatis`] | Polatis matrices: SCPI, TL1, SNMP |
 //! | [`scte_hms`] | ANSI/SCTE 85-4, SNMP: an A/B or 2×2 switch with failover |
+//! | [`strongswan`] | strongSwan daemons, VICI, at the ends of an IKEv2 pair |
 //! | [`thorlabs_osw`] | Thorlabs OSW switches, USB serial |
 //! | [`veriqloud_qline`] | Veriqloud Qline: the servers of Alice and Bob |
+//! | [`wireguard`] | WireGuard userspace devices, UAPI |
 //!
 //! A new vendor is a folder, its module below and its entry in `PROFILES`.
 
@@ -33,8 +35,10 @@ pub mod nokia;
 pub mod packetlight;
 pub mod polatis;
 pub mod scte_hms;
+pub mod strongswan;
 pub mod thorlabs_osw;
 pub mod veriqloud_qline;
+pub mod wireguard;
 
 use crate::profile::Profile;
 
@@ -51,6 +55,8 @@ pub(crate) const PROFILES: &[&[Profile]] = &[
     packetlight::profile::PROFILES,
     polatis::profile::PROFILES,
     scte_hms::profile::PROFILES,
+    strongswan::profile::PROFILES,
     thorlabs_osw::profile::PROFILES,
     veriqloud_qline::profile::PROFILES,
+    wireguard::profile::PROFILES,
 ];

@@ -8,6 +8,18 @@ pub mod usb;
 
 use crate::fault::TextFormat;
 use std::time::Duration;
+use zeroize::Zeroizing;
+
+/// Appends to a buffer that may hold keys; what it leaves when it grows is wiped.
+pub(crate) fn extend_wiped(buffer: &mut Zeroizing<Vec<u8>>, bytes: &[u8]) {
+    let length = buffer.len() + bytes.len();
+    if buffer.capacity() < length {
+        let mut larger = Zeroizing::new(Vec::with_capacity(length.next_power_of_two()));
+        larger.extend_from_slice(buffer);
+        *buffer = larger;
+    }
+    buffer.extend_from_slice(bytes);
+}
 
 /// A reply to one request.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

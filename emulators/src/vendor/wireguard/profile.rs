@@ -1,0 +1,127 @@
+//! A pair of WireGuard devices with UAPI sockets, in memory or on Unix sockets.
+
+use super::{
+    WireGuardEnd, WireGuardPair,
+    device::{INNER, Network, OUTER, Secret, public_key},
+};
+use crate::{
+    fault::ApplyDeviceFault,
+    profile::{
+        Options, Profile, Setting,
+        agents::{TIME_FACTOR, clock},
+        sockets::{self, SOCKETS, SocketPair, TRAFFIC, packets_per_second},
+    },
+    wire::ByteService,
+};
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha12Rng;
+use std::{
+    io,
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+/// The profiles of this vendor.
+pub(crate) const PROFILES: &[Profile] = &[Profile {
+    name: "wireguard-pair",
+    title: "Two WireGuard userspace devices with a preshared key, UAPI",
+    settings: SETTINGS,
+    start: |p, o| {
+        Box::pin(async move {
+            let now = SystemTime::now().duration_since(UNIX_EPOCH);
+            build(o, now.unwrap_or(EPOCH))?.start(p, o)
+        })
+    },
+    in_memory: |p, o| Ok(build(o, EPOCH)?.in_memory(p)),
+}];
+
+const SETTINGS: &[Setting] = &[
+    SOCKETS[0],
+    SOCKETS[1],
+    TRAFFIC,
+    TIME_FACTOR,
+    Setting {
+        name: "configured",
+        help: "true (default): both have keys, each other as peer and a preshared key; false: none",
+        runtime: false,
+    },
+    Setting {
+        name: "keepalive",
+        help: "persistent keepalive of the first end, in s; default 25; 0 is off",
+        runtime: false,
+    },
+    Setting {
+        name: "clear-route",
+        help: "whether packets without a peer pass in clear: true or false (default)",
+        runtime: false,
+    },
+];
+
+/// Time since 1970 at the start of a clock in memory.
+const EPOCH: Duration = Duration::from_secs(1_767_225_600);
+const PORT: u16 = 51_820;
+
+fn build(options: &Options, epoch: Duration) -> io::Result<SocketPair> {
+    let clock = clock(options)?;
+    let pair = WireGuardPair::new(
+        clock.clone(),
+        epoch,
+        packets_per_second(options)?,
+        options.flag("clear-route", false)?,
+        options.seed,
+    );
+    let keepalive = options.number("keepalive", 25)?;
+    if options.flag("configured", true)? {
+        configure(&pair, options.seed, keepalive);
+    }
+    let ends = [0, 1].map(|end| {
+        Arc::new(WireGuardEnd::new(Arc::clone(&pair), end)) as Arc<dyn ApplyDeviceFault>
+    });
+    let shown = Arc::clone(&pair);
+    let controls = sockets::controls(options, ends, move |end| shown.state(end));
+    let services = [0, 1].map(|end| {
+        let pair = Arc::clone(&pair);
+        Arc::new(move || pair.session(end)) as Arc<dyn ByteService>
+    });
+    Ok(SocketPair {
+        driver: "wireguard",
+        suffix: "sock",
+        controls,
+        services,
+        clock,
+    })
+}
+
+/// Gives both ends keys, and each other as peer; the first sends keepalives.
+pub(super) fn configure(pair: &WireGuardPair, seed: u64, keepalive: u16) {
+    let mut random = ChaCha12Rng::seed_from_u64(seed);
+    let mut secret = || {
+        let mut key = Secret::default();
+        random.fill_bytes(&mut *key);
+        key
+    };
+    let (private, preshared) = ([secret(), secret()], secret());
+    let public = private.each_ref().map(public_key);
+    pair.with(|s| {
+        for end in [1, 0] {
+            let peer = 1 - end;
+            let device = &mut s.devices[end];
+            device.set_private_key(private[end].clone());
+            device.listen_port = PORT;
+            let Some((place, _)) = device.peer(&public[peer]) else {
+                continue;
+            };
+            if let Some(network) = Network::new(INNER[peer], 32) {
+                device.add_network(place, network);
+            }
+            let other = &mut device.peers[place];
+            other.preshared_key = preshared.clone();
+            other.endpoint = Some(SocketAddr::new(OUTER[peer], PORT));
+            other.keepalive = if end == 0 { keepalive } else { 0 };
+        }
+        if keepalive > 0 {
+            s.send_keepalive(0, 0);
+        }
+    });
+}
