@@ -130,8 +130,10 @@ async fn status(b: &CaseContext) -> CaseOutcome {
         ensure(status.channel == id, || {
             format!("{id} was requested, and {} was reported", status.channel)
         })?;
-        let most = match encryptor.encryptor_capabilities().staging {
+        let declared = encryptor.encryptor_capabilities().staging;
+        let most = match declared {
             Staging::Slots { count, .. } => usize::from(count),
+            Staging::Named => usize::from(u8::MAX),
             _ => 0,
         };
         ensure(status.slots.len() <= most, || {
@@ -149,7 +151,8 @@ async fn status(b: &CaseContext) -> CaseOutcome {
         ensure(active <= 1, || {
             format!("channel {id} sends with {active} slots at once")
         })?;
-        let keyless = status.state == ChannelState::Encrypting && most > 0 && active == 0;
+        let has_slots = matches!(declared, Staging::Slots { .. });
+        let keyless = status.state == ChannelState::Encrypting && has_slots && active == 0;
         ensure(!keyless, || {
             format!("channel {id} says that it encrypts, and sends with no slot")
         })?;

@@ -245,11 +245,10 @@ impl Encryptor for StrongSwan {
             .iter()
             .map(|one| one.id.to_string())
             .collect();
-        // The other end may initiate: this end must know the connection without a PPK id.
-        if !call.connections().await?.contains(&self.connection.name) {
-            let message = self.connection.load(&self.connection.name, None);
-            call.change("load-conn", &message).await?;
-        }
+        // The other end may initiate: this end must know the connection, without a PPK id, which
+        // would allow that one only. Loading it again changes nothing for associations that exist.
+        let message = self.connection.load(&self.connection.name, None);
+        call.change("load-conn", &message).await?;
         let message = [
             Element::Value("id", name.as_bytes()),
             Element::Value("type", b"ppk"),

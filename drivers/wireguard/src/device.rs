@@ -46,12 +46,12 @@ pub enum RollMethod {
     Replace,
 }
 
-/// A handshake that was seen, and since when it is the last one.
+/// The last handshake that was seen of a peer.
 struct Seen {
     handshake: HandshakeTime,
-    since: Instant,
-    /// Its age when it was first seen.
+    /// Its age at the last reading.
     age: Duration,
+    read: Instant,
 }
 
 /// A WireGuard interface.
@@ -148,7 +148,6 @@ impl WireGuard {
         }
         let mut operations = vec![
             Op::Identity,
-            Op::Health,
             Op::Telemetry,
             Op::Channels,
             Op::Channel,
@@ -161,7 +160,10 @@ impl WireGuard {
         }
         Ok(Self {
             descriptor,
-            capabilities: Capabilities::none().with(&operations),
+            // The protocol has no health: a device that answers is well.
+            capabilities: Capabilities::none()
+                .with(&operations)
+                .with_emulated(&[Op::Health]),
             encryptor: declare(method, &peers),
             interface,
             method,
@@ -179,31 +181,38 @@ impl WireGuard {
     async fn peer(&self, operation: Operation, channel: &ChannelId) -> Result<Peer> {
         let key = public_key(channel)?;
         let peer = self.interface.peer(operation, &key, self.until()).await;
-        peer.map_err(|e| match e.kind() {
+        let peer = peer.map_err(|e| match e.kind() {
             ErrorKind::NotFound => missing(channel),
             _ => e,
-        })
+        })?;
+        self.age(&peer);
+        Ok(peer)
     }
 
-    /// Returns the age of the last handshake. The device and this process have one clock; how much
-    /// time has passed since this process saw it is measured, so that a clock that is set does not
-    /// change it.
+    /// Returns the age of the last handshake, and notes it. The device and this process have one
+    /// clock. The time between readings is measured, so that a clock that is set does not matter
+    /// after the first one.
     fn age(&self, peer: &Peer) -> Duration {
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let entry = seen.entry(peer.public_key);
-        let fresh = || Seen {
-            handshake: peer.last_handshake,
-            since: Instant::now(),
-            age: SystemTime::now()
-                .duration_since(SystemTime::UNIX_EPOCH)
-                .unwrap_or_default()
-                .saturating_sub(peer.last_handshake.0),
+        let mut all = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let (read, since_1970) = (Instant::now(), SystemTime::UNIX_EPOCH.elapsed());
+        let by_clock = since_1970
+            .unwrap_or_default()
+            .saturating_sub(peer.last_handshake.0);
+        let age = match all.get(&peer.public_key) {
+            None => by_clock,
+            Some(seen) if seen.handshake == peer.last_handshake => seen.age + seen.read.elapsed(),
+            Some(seen) => by_clock.min(seen.read.elapsed()),
         };
-        let known = entry.or_insert_with(fresh);
-        if known.handshake != peer.last_handshake {
-            *known = fresh();
-        }
-        known.age + known.since.elapsed()
+        let handshake = peer.last_handshake;
+        all.insert(
+            peer.public_key,
+            Seen {
+                handshake,
+                age,
+                read,
+            },
+        );
+        age
     }
 
     fn note_staged(&self, peer: &Peer, key: Option<&KeyId>) {
@@ -248,7 +257,9 @@ impl WireGuard {
     async fn replace(&self, operation: Operation, peer: &Peer, key: &PresharedKey) -> Result<()> {
         let until = self.until();
         let request = proto::encode_replace(peer, key);
-        self.interface.set(operation, request, until).await?;
+        self.interface
+            .set(operation, request, Effect::Partial, until)
+            .await?;
         let now = self
             .interface
             .peer(operation, &peer.public_key, until)
@@ -303,7 +314,10 @@ impl Device for WireGuard {
             .await?;
         let mut all = Vec::with_capacity(3 * peers.len());
         for peer in &peers {
-            let name = |what| format!("channel.{}.{what}", STANDARD.encode(peer.public_key));
+            // Names of readings are in lower case, so that a peer has the start of its public key
+            // in hexadecimal digits.
+            let start = hex::encode(&peer.public_key[..8]);
+            let name = |what| format!("peer.{start}.{what}");
             if peer.last_handshake.is_some() {
                 let age = Measure::Number(self.age(peer).as_secs_f64());
                 all.push(Reading::now(name("handshake-age"), age, "s"));
@@ -374,7 +388,10 @@ impl Encryptor for WireGuard {
         self.note_staged(&peer, Some(key.id()));
         let request = proto::encode_set_preshared_key(&peer.public_key, &bytes);
         let until = self.until();
-        self.interface.set(Operation::Stage, request, until).await?;
+        // The request changes one value, or none.
+        self.interface
+            .set(Operation::Stage, request, Effect::None, until)
+            .await?;
         // A handshake after this reading was made with the new key.
         let now = self
             .interface

@@ -79,11 +79,13 @@ impl Interface {
             })
     }
 
-    /// Changes the interface.
+    /// Changes the interface. `refusal` is the effect of a request that was refused: lines before
+    /// the one that was refused have been carried out.
     pub(crate) async fn set(
         &self,
         operation: Operation,
         mut request: Zeroizing<Vec<u8>>,
+        refusal: Effect,
         until: Instant,
     ) -> Result<()> {
         let within = until.saturating_duration_since(Instant::now());
@@ -96,8 +98,7 @@ impl Interface {
             Err(QueryError::Link(error)) => Err(error.into_change_error(operation.name())),
             Err(QueryError::Reply(error)) => {
                 let effect = match error {
-                    // Lines before the one that was refused may have been carried out.
-                    ProtoError::Errno(_) => Effect::Partial,
+                    ProtoError::Errno(_) => refusal,
                     _ => Effect::Unknown,
                 };
                 Err(refused(error).with_effect(effect))
