@@ -31,7 +31,7 @@
 //! does not shorten it. `after` runs in the task of the caller, or in a destructor: it must not
 //! block.
 
-use crate::{Descriptor, Error, Outcome, Request, Result};
+use crate::{Descriptor, Effect, Error, Outcome, Request, Result};
 use async_trait::async_trait;
 use std::{
     fmt,
@@ -77,8 +77,8 @@ pub trait Layer: Send + Sync {
     /// Runs before a call. It may wait.
     ///
     /// # Errors
-    /// Any error: the call is refused with it. Its effect is
-    /// [`Effect::None`](crate::Effect::None), because nothing was sent.
+    /// Any error: the call is refused with it. Its effect becomes [`Effect::None`], because nothing
+    /// was sent.
     async fn before(&self, _call: &Call<'_>) -> Result<()> {
         Ok(())
     }
@@ -108,6 +108,8 @@ impl Layers {
         };
         for layer in self.0.iter().rev() {
             if let Err(refusal) = layer.before(&call).await {
+                // Of an error that the layer met elsewhere, this device knows nothing.
+                let refusal = refusal.with_effect(Effect::None);
                 entered.end(CallEnd::Failed(&refusal));
                 return Err(refusal);
             }
