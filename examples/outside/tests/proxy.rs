@@ -331,7 +331,9 @@ async fn a_server_that_lies_stops_no_reader_and_fills_no_memory() {
         }
         // Keys that nobody has asked for.
         let keys = frame(&keys, 1000);
-        while far.write_all(&keys).await.is_ok() {}
+        for _ in 0..100 {
+            let _ = far.write_all(&keys).await;
+        }
     });
     let (proxied, client) = connect(near, Protection::Memory).await.unwrap();
     let mut events = proxied.device().events();
