@@ -244,7 +244,11 @@ impl<'a> Knowledge<'a> {
             _ => None,
         });
         match written {
-            Some(staged) if staged.slot == slot && staged.channel == *channel => staged.clone(),
+            Some(staged)
+                if staged.slot == slot && staged.channel == *channel && staged.key_id == *key =>
+            {
+                staged.clone()
+            }
             _ => Staged::new(channel.clone(), key.clone(), slot, "shown by the device"),
         }
     }

@@ -30,6 +30,8 @@ pub struct CallGuard {
     descriptor: Descriptor,
     verdicts: [Admission; Operation::ALL.len()],
     closed: AtomicBool,
+    /// Set after the driver has closed the device. A `close` whose future was dropped has not.
+    ended: AtomicBool,
     seen: Seen,
     undeclared_reads: AtomicBool,
     /// Index of the first assumption for which an operation was refused.
@@ -59,6 +61,7 @@ impl CallGuard {
             descriptor: descriptor.clone(),
             verdicts,
             closed: AtomicBool::new(false),
+            ended: AtomicBool::new(false),
             seen: Seen::default(),
             undeclared_reads: AtomicBool::new(false),
             refused_for: OnceLock::new(),
@@ -256,9 +259,15 @@ impl CallGuard {
         self.refuse(operation, error)
     }
 
-    /// Closes the guard; whether it was open.
+    /// Refuses all calls from now on. Returns whether the driver has closed the device.
     pub(super) fn close(&self) -> bool {
-        !self.closed.swap(true, Ordering::AcqRel)
+        self.closed.store(true, Ordering::Release);
+        self.ended.load(Ordering::Acquire)
+    }
+
+    /// Notes that the driver has closed the device.
+    pub(super) fn note_ended(&self) {
+        self.ended.store(true, Ordering::Release);
     }
 }
 

@@ -10,9 +10,10 @@
 //!   (`IdentityChanged`);
 //! - arguments outside the declared ranges (`InvalidInput`).
 //!
-//! It also checks results. A key ID that was delivered before, a key of another size and a QBER
-//! outside 0 to 1 are reported as misbehaviour of the device. Each operation runs in a `tracing`
-//! span with device, operation and outcome.
+//! It also checks results. A key ID that was delivered before, a key of another size, a QBER
+//! outside 0 to 1 and an answer about another port, channel, key or group than the requested one
+//! are reported as misbehaviour of the device. Each operation runs in a `tracing` span with device,
+//! operation and outcome.
 
 mod answer;
 mod arguments;
@@ -124,10 +125,11 @@ impl<T: Device + ?Sized> Device for Checked<T> {
     }
     async fn close(&self) -> Result<()> {
         if self.call_guard.close() {
-            self.inner.close().await
-        } else {
-            Ok(())
+            return Ok(());
         }
+        let closed = self.inner.close().await;
+        self.call_guard.note_ended();
+        closed
     }
 }
 

@@ -31,6 +31,8 @@ use zeroize::Zeroizing;
 const QUEUE: usize = 64;
 /// Number of events that are kept for slow readers.
 const EVENTS: usize = 256;
+/// Number of lost keys that are listed. A device that hands out more is not used any more.
+const MOST_LOST: usize = 1 << 14;
 /// Time for which the stream may delay an outcome, in addition to the deadline of the call.
 const STREAM_DELAY: Duration = Duration::from_secs(2);
 
@@ -96,6 +98,9 @@ pub async fn connect(
             match message {
                 ToClient::Return { id, result } => {
                     receiver.answer(id, result.and_then(|o| o.with_secrets(secrets)));
+                    if receiver.waiting().lost.len() > MOST_LOST {
+                        break;
+                    }
                 }
                 ToClient::Event(event) => {
                     receiver.events.forward(event);

@@ -146,7 +146,8 @@ async fn one_end_makes_the_new_association_and_both_delete_the_key_before() {
     let readiness = pair(near, far).await.readiness().await.unwrap();
     let roll = readiness.ready().unwrap();
     let mut log = Log::default();
-    roll.run([&key(1), &key(1)], &mut log).await.unwrap();
+    let outcome = roll.run([&key(1), &key(1)], &mut log).await.unwrap();
+    assert!(matches!(outcome, RollOutcome::Ended(_)));
     let words = log.words();
     assert_eq!(words.last().map(String::as_str), Some("finished"));
 }

@@ -46,7 +46,8 @@ impl Layer for Witness {
         let operation = call.request.operation();
         self.note("before", operation);
         if self.refuses == Some(operation) {
-            return Err(Error::new(ErrorKind::NotReady, "not now"));
+            // An effect that the layer learned elsewhere is not that on this device.
+            return Err(Error::new(ErrorKind::NotReady, "not now").with_effect(Effect::Partial));
         }
         Ok(())
     }
