@@ -32,16 +32,19 @@ async fn next_late(late: &Late) {
 }
 
 /// What accepts connections: a TCP port, or a Unix socket.
-pub(super) trait Listener: Send + Sync {
+pub trait Listener: Send + Sync {
     /// A connection.
     type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
     /// Waits for the next connection.
+    ///
+    /// # Errors
+    /// Errors of the socket; the next connection can be waited for all the same.
     fn accept_stream(&self) -> impl Future<Output = io::Result<Self::Stream>> + Send;
 }
 
-/// Serves the connections of a listener until dropped.
-pub(super) async fn serve_listener(
-    listener: &impl Listener,
+/// Serves the connections of a listener until dropped; all connections end with it.
+pub async fn serve(
+    listener: impl Listener,
     service: Arc<dyn ByteService>,
     faults: FaultInjector,
     clock: Clock,

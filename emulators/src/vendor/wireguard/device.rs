@@ -310,9 +310,7 @@ impl State {
 
     fn next_of(&self, end: usize, place: usize) -> Option<Duration> {
         let peer = self.devices[end].peers.get(place)?;
-        if self.devices[end].private_key.is_none() {
-            return None;
-        }
+        self.devices[end].private_key.as_ref()?;
         let mut all = vec![
             peer.keepalive_at,
             peer.attempt.map(|a| a.next),
