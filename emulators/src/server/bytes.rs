@@ -31,7 +31,7 @@ async fn next_late(late: &Late) {
     }
 }
 
-/// What accepts connections: a TCP port, or a Unix socket.
+/// Source of connections: a TCP port, or a Unix socket.
 pub trait Listener: Send + Sync {
     /// A connection.
     type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
@@ -186,13 +186,13 @@ async fn deliver<S: AsyncWrite + Unpin>(
     if let Some((time, bytes)) = delivery.reordered {
         late.push((Instant::now() + time, bytes));
     }
-    for copy in delivery.now {
+    for copy in delivery.now.into_iter().map(Zeroizing::new) {
         if delivery.pace.is_zero() {
             stream.write_all(&copy).await?;
             continue;
         }
-        for byte in copy {
-            stream.write_all(&[byte]).await?;
+        for byte in copy.iter() {
+            stream.write_all(&[*byte]).await?;
             stream.flush().await?;
             sleep(delivery.pace).await;
         }

@@ -1,10 +1,15 @@
-//! What a kernel answers: links over rtnetlink, MACsec over generic netlink.
+//! Answers of a kernel: links over rtnetlink, MACsec over generic netlink.
+
+mod listing;
+mod request;
+
+use listing::{put_link, put_secy};
+use request::Request;
 
 use super::{
     netlink::{Attributes, Extended, FIRST_TYPE, HEADER, Header, Number, Writer, errno, flag},
     secy::{Association, Associations, Channel, ChannelCounters, Sci, Secy, Validate},
 };
-use zeroize::Zeroizing;
 
 /// `GENL_ID_CTRL`, `CTRL_CMD_*` and `CTRL_ATTR_*`.
 const GENL_ID_CTRL: u16 = 0x10;
@@ -177,7 +182,7 @@ pub(super) struct Kernel {
     pub(super) family: u16,
 }
 
-/// Who asks: rights, and whether changes are refused or ignored.
+/// Rights of the process that asks, and whether changes are refused or ignored.
 pub(super) struct Caller<'a> {
     pub(super) is_privileged: bool,
     pub(super) may_change: &'a dyn Fn() -> Result<bool, i32>,
@@ -187,7 +192,7 @@ pub(super) struct Caller<'a> {
 pub(super) enum End {
     /// A dump has ended the answer.
     Dumped,
-    /// Error and what is said beside it.
+    /// Error and extended acknowledgement.
     Ack(i32, Extended),
 }
 
@@ -635,184 +640,6 @@ fn delete(slot: &mut Option<Association>, guard: impl Fn() -> Result<bool, i32>)
     Ok(())
 }
 
-/// A request for a change, with its nests.
-struct Request<'a> {
-    index: Option<u32>,
-    channel: Option<Attributes<'a>>,
-    sa: Option<Attributes<'a>>,
-    offload: Option<Attributes<'a>>,
-}
-
-/// An SA to add, before its interface is known.
-struct NewAssociation<'a> {
-    an: usize,
-    active: bool,
-    pn: &'a [u8],
-    key: &'a [u8],
-    key_id: [u8; KEY_ID],
-    ssci: Option<u32>,
-    salt: Option<&'a [u8]>,
-}
-
-/// A change of an SA.
-struct Update<'a> {
-    an: u8,
-    active: Option<bool>,
-    pn: Option<&'a [u8]>,
-}
-
-/// A packet number, if it has the size that the cipher suite wants.
-fn packet_number(pn: &[u8], is_xpn: bool) -> Result<u64, i32> {
-    let number = if is_xpn {
-        pn.try_into().map(u64::from_le_bytes)
-    } else {
-        pn.try_into().map(|pn| u32::from_le_bytes(pn).into())
-    };
-    number.map_err(|_| errno::EINVAL)
-}
-
-impl<'a> Request<'a> {
-    fn read(attributes: &Attributes<'a>, message: &'a [u8]) -> Result<Self, i32> {
-        let index = attributes.u32(attribute::IFINDEX);
-        if index.is_none() {
-            return Err(errno::EINVAL);
-        }
-        Ok(Self {
-            index,
-            channel: attributes.nest(attribute::RXSC_CONFIG, message),
-            sa: attributes.nest(attribute::SA_CONFIG, message),
-            offload: attributes.nest(attribute::OFFLOAD, message),
-        })
-    }
-
-    /// The channel that is named, and whether it is to be active.
-    fn unchecked_channel(&self) -> Result<(Option<Sci>, Option<u8>), i32> {
-        let channel = self.channel.as_ref().ok_or(errno::EINVAL)?;
-        let numbers = [
-            (rxsc_attribute::SCI, Number::U64),
-            (rxsc_attribute::ACTIVE, Number::U8),
-        ];
-        channel.check(&numbers).map_err(|_| errno::EINVAL)?;
-        let sci = channel.get(rxsc_attribute::SCI);
-        let sci = sci.and_then(|sci| sci.first_chunk().copied());
-        Ok((sci, channel.u8(rxsc_attribute::ACTIVE)))
-    }
-    /// The same, of which all is valid.
-    fn channel(&self) -> Result<(Option<Sci>, Option<bool>), i32> {
-        let (sci, active) = self.unchecked_channel()?;
-        if sci.is_none() || active.is_some_and(|active| active > 1) {
-            return Err(errno::EINVAL);
-        }
-        Ok((sci, active.map(|active| active == 1)))
-    }
-
-    /// The attributes of an SA, if their sizes are possible.
-    fn sa(&self) -> Result<&Attributes<'a>, i32> {
-        use sa_attribute as s;
-        let sa = self.sa.as_ref().ok_or(errno::EINVAL)?;
-        let numbers = [
-            (s::AN, Number::U8),
-            (s::ACTIVE, Number::U8),
-            (s::PN, Number::U32),
-            (s::SSCI, Number::U32),
-        ];
-        sa.check(&numbers).map_err(|_| errno::EINVAL)?;
-        let limits = [(s::KEYID, KEY_ID), (s::KEY, MAX_KEY), (s::SALT, SALT)];
-        let is_long = |(kind, limit)| sa.get(kind).is_some_and(|value| value.len() > limit);
-        if limits.into_iter().any(is_long) {
-            return Err(errno::EINVAL);
-        }
-        Ok(sa)
-    }
-    fn an(&self) -> Result<usize, i32> {
-        let an = self.sa()?.u8(sa_attribute::AN).filter(|an| *an < 4);
-        an.map(usize::from).ok_or(errno::EINVAL)
-    }
-    fn active(sa: &Attributes<'_>) -> Result<Option<bool>, i32> {
-        match sa.u8(sa_attribute::ACTIVE) {
-            Some(active) if active > 1 => Err(errno::EINVAL),
-            active => Ok(active.map(|active| active == 1)),
-        }
-    }
-
-    /// Reads an SA to add. A receive SA without a packet number crashes Linux 6.1; here it is
-    /// refused.
-    fn new_association(&self, transmits: bool) -> Result<NewAssociation<'a>, i32> {
-        use sa_attribute as s;
-        if !transmits {
-            self.channel.as_ref().ok_or(errno::EINVAL)?;
-        }
-        let sa = self.sa()?;
-        let pn = sa.get(s::PN).ok_or(errno::EINVAL)?;
-        let key_id = sa.get(s::KEYID).and_then(|id| id.try_into().ok());
-        if pn.iter().all(|octet| *octet == 0) {
-            return Err(errno::EINVAL);
-        }
-        Ok(NewAssociation {
-            an: self.an()?,
-            active: Self::active(sa)?.unwrap_or(false),
-            pn,
-            key: sa.get(s::KEY).ok_or(errno::EINVAL)?,
-            key_id: key_id.ok_or(errno::EINVAL)?,
-            ssci: sa.u32(s::SSCI),
-            salt: sa.get(s::SALT),
-        })
-    }
-    fn update(&self) -> Result<Update<'a>, i32> {
-        use sa_attribute as s;
-        let sa = self.sa()?;
-        if [s::KEY, s::KEYID, s::SSCI, s::SALT]
-            .into_iter()
-            .any(|kind| sa.has(kind))
-        {
-            return Err(errno::EINVAL);
-        }
-        let pn = sa.get(s::PN);
-        // The kernel looks at four octets only.
-        if pn.is_some_and(|pn| pn.iter().take(4).all(|octet| *octet == 0)) {
-            return Err(errno::EINVAL);
-        }
-        Ok(Update {
-            an: self.an()? as u8,
-            active: Self::active(sa)?,
-            pn,
-        })
-    }
-}
-
-impl NewAssociation<'_> {
-    fn build(&self, secy: &Secy) -> Result<(usize, Association), i32> {
-        if self.key.len() != secy.key_length {
-            return Err(errno::EINVAL);
-        }
-        let next_pn = packet_number(self.pn, secy.is_xpn)?;
-        let salt = self.salt.unwrap_or_default();
-        if secy.is_xpn && (self.ssci.is_none() || salt.len() != SALT) {
-            return Err(errno::EINVAL);
-        }
-        let sa = Association {
-            key: Zeroizing::new(self.key.to_vec()),
-            key_id: self.key_id,
-            next_pn,
-            active: self.active,
-            ssci: self.ssci.unwrap_or(u32::MAX),
-            salt: salt.to_vec(),
-            counters: [0; 5],
-        };
-        Ok((self.an, sa))
-    }
-}
-
-impl Update<'_> {
-    fn pn(&self, is_xpn: bool) -> Result<Option<u64>, i32> {
-        self.pn.map(|pn| packet_number(pn, is_xpn)).transpose()
-    }
-    fn apply(&self, sa: &mut Association, pn: Option<u64>) {
-        sa.next_pn = pn.unwrap_or(sa.next_pn);
-        sa.active = self.active.unwrap_or(sa.active);
-    }
-}
-
 /// Writes the messages of a dump, and its end in a datagram of its own.
 fn multipart<T>(
     all: impl Iterator<Item = T>,
@@ -834,171 +661,6 @@ fn multipart<T>(
     }
     writer.done(header.sequence);
     sent.push(writer);
-}
-
-fn cipher(secy: &Secy) -> u64 {
-    match (secy.key_length, secy.is_xpn) {
-        (16, false) => GCM_AES_128,
-        (16, true) => GCM_AES_XPN_128,
-        (_, false) => GCM_AES_256,
-        (_, true) => GCM_AES_XPN_256,
-    }
-}
-
-fn put_counters(w: &mut Writer, counters: &[u64], padding: u16) {
-    for (kind, counter) in (1..).zip(counters) {
-        w.wide(kind, &counter.to_le_bytes(), padding);
-    }
-}
-
-fn validate(secy: &Secy) -> u8 {
-    match secy.validate {
-        Validate::Disabled => 0,
-        Validate::Check => 1,
-        Validate::Strict => 2,
-    }
-}
-
-fn put_secy(w: &mut Writer, secy: &Secy) {
-    use secy_attribute as s;
-    w.nest(attribute::SECY, |w| {
-        w.wide(s::SCI, &secy.sci, s::PAD);
-        w.wide(s::CIPHER_SUITE, &cipher(secy).to_le_bytes(), s::PAD);
-        w.u8(s::ICV_LEN, secy.icv_length);
-        for (kind, value) in [
-            (s::OPER, secy.operational),
-            (s::PROTECT, secy.protect),
-            (s::REPLAY, secy.replay_protect),
-        ] {
-            w.u8(kind, value.into());
-        }
-        w.u8(s::VALIDATE, validate(secy));
-        for (kind, value) in [
-            (s::ENCRYPT, secy.encrypt),
-            (s::INC_SCI, secy.send_sci),
-            (s::ES, secy.end_station),
-            (s::SCB, secy.scb),
-        ] {
-            w.u8(kind, value.into());
-        }
-        w.u8(s::ENCODING_SA, secy.encoding_sa);
-        if secy.replay_protect {
-            w.u32(s::WINDOW, secy.window);
-        }
-    });
-    w.nest(attribute::TXSC_STATS, |w| {
-        put_counters(w, &secy.sent, TXSC_STATS_PAD)
-    });
-    w.nest(attribute::SECY_STATS, |w| {
-        put_counters(w, &secy.counters, SECY_STATS_PAD)
-    });
-    w.nest(attribute::TXSA_LIST, |w| {
-        put_associations(w, &secy.transmit, secy.is_xpn, FIRST_OUT_COUNTER, 2);
-    });
-    w.nest(attribute::RXSC_LIST, |w| {
-        use rxsc_attribute as r;
-        for (n, channel) in (1..).zip(&secy.channels) {
-            w.nest(n, |w| {
-                w.u8(r::ACTIVE, channel.active.into());
-                w.wide(r::SCI, &channel.sci, r::PAD);
-                w.nest(r::STATS, |w| {
-                    put_counters(w, &channel.counters.all(), RXSC_STATS_PAD)
-                });
-                w.nest(r::SA_LIST, |w| {
-                    put_associations(w, &channel.associations, secy.is_xpn, FIRST_IN_COUNTER, 5);
-                });
-            });
-        }
-    });
-}
-
-/// Writes the SAs that exist, each with so many counters from this type on.
-fn put_associations(
-    w: &mut Writer,
-    associations: &Associations,
-    is_xpn: bool,
-    first: u16,
-    counters: usize,
-) {
-    use sa_attribute as s;
-    let existing = (0u8..).zip(associations);
-    let existing = existing.filter_map(|(an, sa)| sa.as_ref().map(|sa| (an, sa)));
-    for (n, (an, sa)) in (1..).zip(existing) {
-        w.nest(n, |w| {
-            w.nest(s::STATS, |w| {
-                for (kind, counter) in (first..).zip(&sa.counters[..counters]) {
-                    w.u32(kind, *counter);
-                }
-            });
-            w.u8(s::AN, an);
-            if is_xpn {
-                w.attribute(s::PN, &sa.next_pn.to_le_bytes());
-            } else {
-                w.u32(s::PN, sa.next_pn as u32);
-            }
-            w.attribute(s::KEYID, &sa.key_id);
-            if is_xpn {
-                w.u32(s::SSCI, sa.ssci);
-            }
-            w.u8(s::ACTIVE, sa.active.into());
-        });
-    }
-}
-
-/// Writes a link: header, name, address, state, and MACsec. The kernel has more attributes.
-fn put_link(w: &mut Writer, interface: &Interface) {
-    let is_loopback = interface.index == 1;
-    let (kind, flags) = if is_loopback {
-        (ARPHRD_LOOPBACK, LOOPBACK_FLAGS)
-    } else {
-        (ARPHRD_ETHER, FLAGS)
-    };
-    w.raw(&[0, 0]);
-    w.raw(&kind.to_le_bytes());
-    w.raw(&interface.index.to_le_bytes());
-    w.raw(&flags.to_le_bytes());
-    w.raw(&[0; 4]);
-    w.text(link::IFNAME, &interface.name);
-    w.u32(link::TXQLEN, 1000);
-    w.u8(link::OPERSTATE, if is_loopback { 0 } else { OPERSTATE_UP });
-    let overhead = if interface.macsec.is_some() {
-        OVERHEAD
-    } else {
-        0
-    };
-    w.u32(link::MTU, MTU - overhead);
-    w.attribute(link::ADDRESS, &interface.address);
-    w.attribute(
-        link::BROADCAST,
-        if is_loopback { &[0; 6] } else { &[0xff; 6] },
-    );
-    let Some((secy, below)) = &interface.macsec else {
-        return;
-    };
-    w.nest(link::LINKINFO, |w| {
-        w.text(link::INFO_KIND, FAMILY);
-        w.nest(link::INFO_DATA, |w| {
-            w.wide(data::SCI, &secy.sci, data::PAD);
-            w.u8(data::ICV_LEN, secy.icv_length);
-            w.wide(data::CIPHER_SUITE, &cipher(secy).to_le_bytes(), data::PAD);
-            w.u8(data::ENCODING_SA, secy.encoding_sa);
-            for (kind, value) in [
-                (data::ENCRYPT, secy.encrypt),
-                (data::PROTECT, secy.protect),
-                (data::INC_SCI, secy.send_sci),
-                (data::ES, secy.end_station),
-                (data::SCB, secy.scb),
-                (data::REPLAY_PROTECT, secy.replay_protect),
-            ] {
-                w.u8(kind, value.into());
-            }
-            w.u8(data::VALIDATION, validate(secy));
-            if secy.replay_protect {
-                w.u32(data::WINDOW, secy.window);
-            }
-        });
-    });
-    w.u32(link::LINK, *below);
 }
 
 /// Whether a type of a message is one of control, which is acknowledged and does nothing.

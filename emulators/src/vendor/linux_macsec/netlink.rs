@@ -94,7 +94,7 @@ impl Number {
     }
 }
 
-/// What an acknowledgement says beside the error, if it was asked for.
+/// Content of an acknowledgement in addition to the error, if it was asked for.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Extended {
     pub(super) message: Option<&'static str>,
@@ -176,7 +176,7 @@ impl<'a> Attributes<'a> {
     /// Checks numbers: an attribute that is too short is refused, one that is too long is not.
     ///
     /// # Errors
-    /// What the acknowledgement says.
+    /// Content of the acknowledgement.
     pub(super) fn check(&self, numbers: &[(u16, Number)]) -> Result<(), Extended> {
         for (kind, at, value) in &self.all {
             let number = numbers.iter().find(|(known, _)| known == kind);

@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 /// Octets that are counted of a frame.
 const OCTETS: u64 = 86;
 
-/// What a receiver does with frames that are not valid.
+/// Treatment of frames that are not valid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Validate {
     Disabled,

@@ -37,7 +37,7 @@ struct End {
     end: usize,
 }
 
-/// What an SA is to be: number, activity, packet number, key.
+/// Configuration of an SA: number, activity, packet number, key.
 fn sa(an: u8, active: Option<u8>, pn: Option<u32>, key: Option<&[u8]>) -> Vec<u8> {
     let mut all = attribute(1, &[an]);
     if let Some(active) = active {

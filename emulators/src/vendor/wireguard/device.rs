@@ -332,7 +332,7 @@ impl State {
         all.into_iter().flatten().min()
     }
 
-    /// What is due at a peer.
+    /// Handles the event that is due at a peer.
     fn expire(&mut self, end: usize, place: usize) {
         let now = self.now;
         let has_data = self.has_data(end, place);

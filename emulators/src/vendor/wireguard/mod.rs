@@ -200,7 +200,7 @@ struct Selected {
     sends_keepalive: bool,
 }
 
-/// What a connection is in the middle of.
+/// Operation that a connection has begun.
 enum Operation {
     None,
     /// `get=1`; its end is next.
@@ -215,7 +215,7 @@ enum Operation {
 struct Uapi {
     pair: Arc<WireGuardPair>,
     end: usize,
-    /// What has come of a line. It may hold a key.
+    /// Beginning of a line. It may hold a key.
     line: Zeroizing<Vec<u8>>,
     /// Whether the line is too long.
     is_long: bool,
