@@ -160,7 +160,7 @@ const OPERSTATE_UP: u8 = 6;
 const MTU: u32 = 1500;
 /// Octets that MACsec takes of the MTU: SecTAG with SCI, EtherType, ICV.
 const OVERHEAD: u32 = 32;
-/// A datagram of a dump begins no message after so many octets.
+/// Octets of a datagram of a dump after which no message begins.
 const DUMP_SIZE: usize = 8192;
 
 /// Most receive channels of an interface. The kernel has no limit.

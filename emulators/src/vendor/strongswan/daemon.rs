@@ -59,7 +59,7 @@ pub(super) struct Secret {
     /// `None` for one that was loaded without an id.
     pub(super) id: Option<String>,
     pub(super) kind: SecretKind,
-    /// Identities; none stands for all.
+    /// Identities; an empty list means all.
     pub(super) owners: Vec<String>,
     pub(super) data: Value,
 }

@@ -603,7 +603,7 @@ impl Vici {
     fn unload_shared(&self, message: &Message) -> Result<(), String> {
         let id = message.text("id").ok_or("unique identifier missing")?;
         self.pair.take_change(self.end)?;
-        // An unknown id is no error.
+        // An unknown id causes no error.
         self.pair.with(|s| {
             let secrets = &mut s.daemons[self.end].secrets;
             secrets.retain(|secret| secret.id.as_deref() != Some(id));

@@ -139,7 +139,7 @@ fn section(element: &Element) -> Message {
             elements: inner.iter().map(copy).collect(),
             is_whole: true,
         },
-        _ => panic!("{} is no section", element.name),
+        _ => panic!("not a section: {}", element.name),
     }
 }
 fn copy(element: &Element) -> Element {

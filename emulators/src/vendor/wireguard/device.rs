@@ -141,7 +141,7 @@ impl Peer {
     fn reaches(&self, address: IpAddr) -> bool {
         self.networks.iter().any(|network| network.has(address))
     }
-    /// A message to or from the peer went over the wire.
+    /// A message to or from the peer was on the wire.
     fn traverse(&mut self, now: Duration) {
         let interval = Duration::from_secs(self.keepalive.into());
         self.keepalive_at = (!interval.is_zero()).then(|| now + interval);
@@ -181,7 +181,7 @@ impl Device {
         self.peers.push(Peer::new(*key));
         Some((self.peers.len() - 1, true))
     }
-    /// Sets the private key; zero is none. Sessions end with another key, and a peer with the
+    /// Sets the private key; zero removes it. Sessions end with another key, and a peer with the
     /// public key of the device is removed.
     pub(super) fn set_private_key(&mut self, key: Secret) {
         if self.private_key.as_ref() == Some(&key) {

@@ -64,7 +64,7 @@ pub struct WireGuardPair {
 }
 
 impl WireGuardPair {
-    /// Creates devices without keys and peers, which are offered so many packets per second.
+    /// Creates devices without keys and peers, which are offered this number of packets per second.
     /// `clear_route`: packets without a peer pass in clear. `epoch`: time since 1970 when the clock
     /// was zero.
     #[must_use]

@@ -87,7 +87,7 @@ pub(super) fn put_secy(w: &mut Writer, secy: &Secy) {
     });
 }
 
-/// Writes the SAs that exist, each with so many counters from this type on.
+/// Writes the SAs that exist, each with this number of counters, from this type on.
 fn put_associations(
     w: &mut Writer,
     associations: &Associations,
