@@ -9,6 +9,8 @@ use qkd_hal::Operation;
 pub enum Precondition {
     /// The device declares this operation.
     Op(Operation),
+    /// The device declares `activate`, or an activation that no command starts.
+    Activation,
     /// The far end of the pair.
     Peer,
     /// A real or emulated device, not a recording.

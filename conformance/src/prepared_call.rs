@@ -259,16 +259,19 @@ impl PreparedCall {
                     near.stage(&channel, &key).await?,
                     far.stage(&there, &key).await?,
                 ];
-                near.activate(&staged[0]).await?;
-                if near.encryptor_capabilities().activate_both {
-                    far.activate(&staged[1]).await?;
+                let declared = near.encryptor_capabilities();
+                if declared.activation.is_commanded() {
+                    near.activate(&staged[0]).await?;
+                    if declared.activate_both {
+                        far.activate(&staged[1]).await?;
+                    }
                 }
-                let [staged, _] = staged;
+                let ([staged, _], longest) = (staged, declared.confirm_timeout);
                 if operation == Op::Confirm {
                     let staged = Cow::Owned(staged);
-                    Request::Confirm { staged }.into()
+                    Request::Confirm { staged, longest }.into()
                 } else {
-                    let confirmed = Cow::Owned(near.confirm(&staged).await?.confirmed()?);
+                    let confirmed = Cow::Owned(near.confirm(&staged, longest).await?.confirmed()?);
                     Request::Retire { confirmed }.into()
                 }
             }

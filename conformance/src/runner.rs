@@ -75,7 +75,21 @@ impl RunOptions {
 /// Why a case does not run here; `None` if it does.
 fn hindrance(session: &Session, case: &Case) -> Option<(Outcome, String)> {
     let on = session.dut.target_kind();
-    for need in case.needs {
+    let is_commanded = session
+        .declared()
+        .and_then(|d| d.encryptor.as_ref())
+        .is_none_or(|e| e.activation.is_commanded());
+    let needs: Vec<Precondition> = case
+        .needs
+        .iter()
+        .filter_map(|need| match need {
+            Precondition::Activation => {
+                is_commanded.then_some(Precondition::Op(Operation::Activate))
+            }
+            other => Some(*other),
+        })
+        .collect();
+    for need in &needs {
         if let Precondition::Op(operation) = need
             && !session.can(*operation)
         {
@@ -86,7 +100,7 @@ fn hindrance(session: &Session, case: &Case) -> Option<(Outcome, String)> {
         }
     }
     let descriptor = session.declared().map(|d| &d.descriptor);
-    let unaccepted = case.needs.iter().find_map(|need| match need {
+    let unaccepted = needs.iter().find_map(|need| match need {
         Precondition::Op(operation) if operation.is_mutating() => {
             descriptor?.blocking_assumption(*operation)
         }
@@ -104,7 +118,7 @@ fn hindrance(session: &Session, case: &Case) -> Option<(Outcome, String)> {
             ),
         ));
     }
-    case.needs.iter().find_map(|need| {
+    needs.iter().find_map(|need| {
         let why = match need {
             Precondition::Live if on == TargetKind::Recording => {
                 "a recording cannot be used for this case"

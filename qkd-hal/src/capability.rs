@@ -1,5 +1,6 @@
 //! Capabilities: what a device can do, known before it is called.
 
+use crate::Effect;
 use serde::{Deserialize, Serialize};
 use std::{borrow::Cow, collections::BTreeMap, fmt, str::FromStr};
 
@@ -115,6 +116,17 @@ operations! {
     SetProtection = "set-protection", true;
     /// `Protection::command`: gives an external command to a protection group.
     ProtectionCommand = "protection-command", true;
+}
+
+impl Operation {
+    /// Returns the effect of a call that was made and whose answer is not known.
+    pub(crate) const fn effect_without_answer(self) -> Effect {
+        if self.is_mutating() {
+            Effect::Unknown
+        } else {
+            Effect::None
+        }
+    }
 }
 
 impl fmt::Display for Operation {

@@ -158,13 +158,18 @@ struct Ring {
 }
 
 impl Ring {
-    fn push(&mut self, event: Event) -> Vec<Waker> {
-        self.next = event.sequence.saturating_add(1);
+    /// Adds an event, and returns who waits for it. `None`: its number is not a new one, or it is
+    /// the last one that exists, after which no reader could go on.
+    fn push(&mut self, event: Event) -> Option<Vec<Waker>> {
+        if event.sequence < self.next {
+            return None;
+        }
+        self.next = event.sequence.checked_add(1)?;
         if self.events.len() == self.capacity {
             self.events.pop_front();
         }
         self.events.push_back(Arc::new(event));
-        std::mem::take(&mut self.wakers)
+        Some(std::mem::take(&mut self.wakers))
     }
 }
 
@@ -214,20 +219,17 @@ impl EventHub {
             };
             (event.sequence, ring.push(event))
         });
-        wakers.into_iter().for_each(Waker::wake);
+        wakers.into_iter().flatten().for_each(Waker::wake);
         sequence
     }
 
     /// Publishes an event of another hub, with the time and the sequence number that it has there.
     /// Readers learn of the numbers that are missing before it as [`StreamItem::Lost`].
     ///
-    /// An event whose number is not above that of the last event is ignored; returns whether it was
-    /// published.
+    /// An event whose number is not above that of the last event, or is [`u64::MAX`], is ignored;
+    /// returns whether it was published.
     pub fn forward(&self, event: Event) -> bool {
-        let wakers = self.with(|ring| {
-            let new = event.sequence >= ring.next;
-            new.then(|| ring.push(event))
-        });
+        let wakers = self.with(|ring| ring.push(event));
         let published = wakers.is_some();
         wakers.into_iter().flatten().for_each(Waker::wake);
         published
@@ -372,6 +374,29 @@ mod tests {
         assert_eq!(reader.try_next(), Some(StreamItem::Lost(2)));
         assert_eq!(reader.try_next(), item(&events[5]));
         assert_eq!((reader.try_next(), reader.position()), (None, 7));
+    }
+
+    #[test]
+    fn a_reader_goes_on_after_every_number_that_is_forwarded() {
+        let hub = EventHub::starting_at(5, 8);
+        let mut reader = hub.subscribe();
+        let event = |sequence| Event {
+            sequence,
+            at: SystemTime::UNIX_EPOCH,
+            origin: Origin::Driver,
+            kind: EventKind::Restarted,
+        };
+        assert!(!hub.forward(event(u64::MAX)), "no number follows it");
+        let last = event(u64::MAX - 1);
+        assert!(hub.forward(last.clone()));
+        assert_eq!(reader.try_next(), Some(StreamItem::Lost(u64::MAX - 6)));
+        assert_eq!(
+            reader.try_next(),
+            Some(StreamItem::Event(Arc::new(last.clone())))
+        );
+        assert!(!hub.forward(last) && !hub.forward(event(u64::MAX)));
+        publish(&hub, 1);
+        assert_eq!((reader.try_next(), reader.position()), (None, u64::MAX));
     }
 
     #[test]

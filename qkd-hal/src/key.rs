@@ -4,7 +4,7 @@
 //! bytes are reached only through [`Key::expose`], so that every place where a key leaves its
 //! wrapper can be searched for.
 
-use crate::units::Bits;
+use crate::{encryptor::KeyRole, units::Bits};
 use std::{
     cmp::Ordering,
     fmt,
@@ -153,6 +153,7 @@ impl serde::Serialize for KeyId {
 /// A symmetric key with its ID. The bytes are zeroized on drop and never printed.
 pub struct Key {
     id: KeyId,
+    role: Option<KeyRole>,
     bytes: Zeroizing<Vec<u8>>,
 }
 
@@ -160,12 +161,28 @@ impl Key {
     /// Takes over the bytes; they are zeroized when the key is dropped.
     #[must_use]
     pub fn new(id: KeyId, bytes: Zeroizing<Vec<u8>>) -> Self {
-        Self { id, bytes }
+        Self {
+            id,
+            role: None,
+            bytes,
+        }
     }
     /// Returns the key ID, which is not secret.
     #[must_use]
     pub fn id(&self) -> &KeyId {
         &self.id
+    }
+    /// Assigns the key to a purpose: an encryptor that needs a key of another role refuses it. A
+    /// key of a QKD module has no role.
+    #[must_use]
+    pub fn with_role(mut self, role: KeyRole) -> Self {
+        self.role = Some(role);
+        self
+    }
+    /// Returns the purpose of the key; `None` if it was not assigned.
+    #[must_use]
+    pub fn role(&self) -> Option<KeyRole> {
+        self.role
     }
     /// Returns the key size in bits.
     #[must_use]
@@ -180,7 +197,7 @@ impl Key {
 }
 
 impl PartialEq for Key {
-    /// Same id and same bytes; the bytes are compared in constant time.
+    /// Same id and same bytes, whatever the role; the bytes are compared in constant time.
     fn eq(&self, other: &Self) -> bool {
         self.id == other.id && bool::from(self.bytes.ct_eq(&other.bytes))
     }

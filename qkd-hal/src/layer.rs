@@ -31,10 +31,11 @@
 //! does not shorten it. `after` runs in the task of the caller, or in a destructor: it must not
 //! block.
 
-use crate::{Descriptor, Error, Outcome, Request, Result};
+use crate::{Descriptor, Effect, Error, Outcome, Request, Result};
 use async_trait::async_trait;
 use std::{
     fmt,
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -77,8 +78,8 @@ pub trait Layer: Send + Sync {
     /// Runs before a call. It may wait.
     ///
     /// # Errors
-    /// Any error: the call is refused with it. Its effect is
-    /// [`Effect::None`](crate::Effect::None), because nothing was sent.
+    /// Any error: the call is refused with it. Its effect becomes [`Effect::None`], because nothing
+    /// was sent.
     async fn before(&self, _call: &Call<'_>) -> Result<()> {
         Ok(())
     }
@@ -108,6 +109,8 @@ impl Layers {
         };
         for layer in self.0.iter().rev() {
             if let Err(refusal) = layer.before(&call).await {
+                // Of an error that the layer met elsewhere, this device knows nothing.
+                let refusal = refusal.with_effect(Effect::None);
                 entered.end(CallEnd::Failed(&refusal));
                 return Err(refusal);
             }
@@ -154,12 +157,21 @@ pub(crate) struct Entered<'a> {
 }
 
 impl Entered<'_> {
-    /// Tells the layers, innermost first, how the call ended.
+    /// Tells the layers, innermost first, how the call ended. A layer that panics does so after the
+    /// others have seen that end, too.
     pub(crate) fn end(&mut self, end: CallEnd<'_>) {
         let now = Instant::now();
+        let mut panicked = None;
         while let Some(at) = self.passed.pop() {
-            let layer = self.layers.len() - 1 - self.passed.len();
-            self.layers[layer].after(&self.call, end, now.saturating_duration_since(at));
+            let layer = &self.layers[self.layers.len() - 1 - self.passed.len()];
+            let took = now.saturating_duration_since(at);
+            let after = AssertUnwindSafe(|| layer.after(&self.call, end, took));
+            panicked = panicked.or(catch_unwind(after).err());
+        }
+        match panicked {
+            // A second panic while the first one unwinds would end the process.
+            Some(panic) if !std::thread::panicking() => resume_unwind(panic),
+            _ => {}
         }
     }
 }
@@ -167,5 +179,45 @@ impl Entered<'_> {
 impl Drop for Entered<'_> {
     fn drop(&mut self) {
         self.end(CallEnd::Abandoned);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Maturity, request::RandomBytes};
+    use std::sync::Mutex;
+
+    /// Notes the ends of calls; panics before that if it is told to.
+    struct Noting {
+        panics: bool,
+        ends: Arc<Mutex<Vec<String>>>,
+    }
+
+    impl Layer for Noting {
+        fn after(&self, _: &Call<'_>, end: CallEnd<'_>, _: Duration) {
+            assert!(!self.panics, "a defect of this layer");
+            self.ends.lock().unwrap().push(format!("{end:?}"));
+        }
+    }
+
+    #[test]
+    fn a_layer_that_panics_hides_no_end_from_the_others() {
+        let ends = Arc::new(Mutex::new(Vec::new()));
+        let mut layers = Layers::default();
+        for panics in [false, true, true, false] {
+            let ends = Arc::clone(&ends);
+            layers.push(Arc::new(Noting { panics, ends }));
+        }
+        let device = Descriptor::new("fake", "fake+mem://x", Maturity::Emulated);
+        let call = Call::new(&device, &Request::Health);
+        let outcome = Outcome::Random(RandomBytes::Absent(7));
+        let run = AssertUnwindSafe(|| {
+            let mut entered = futures::executor::block_on(layers.enter(call)).unwrap();
+            entered.end(CallEnd::Returned(&outcome));
+        });
+        assert!(catch_unwind(run).is_err(), "the caller sees the defect");
+        let returned = format!("{:?}", CallEnd::Returned(&outcome));
+        assert_eq!(*ends.lock().unwrap(), [returned.clone(), returned]);
     }
 }

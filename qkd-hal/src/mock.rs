@@ -13,6 +13,7 @@ use crate::{
     random::RandomCapabilities,
 };
 use async_trait::async_trait;
+use std::time::Duration;
 use zeroize::Zeroizing;
 
 /// Mocks of traits that extend [`crate::Device`]: their own methods are given, those of `Device`
@@ -73,7 +74,7 @@ mock_devices! {
         async fn channel(&self, channel: &ChannelId) -> Result<ChannelStatus>;
         async fn stage(&self, channel: &ChannelId, key: &Key) -> Result<Staged>;
         async fn activate(&self, staged: &Staged) -> Result<()>;
-        async fn confirm(&self, staged: &Staged) -> Result<Confirmation>;
+        async fn confirm(&self, staged: &Staged, longest: Duration) -> Result<Confirmation>;
         async fn retire(&self, confirmed: &Confirmed) -> Result<()>;
         async fn zeroize(&self, channel: &ChannelId) -> Result<()>;
         async fn set_encryption(&self, channel: &ChannelId, on: bool) -> Result<()>;

@@ -161,6 +161,37 @@ pub(crate) mod number {
     }
 }
 
+/// A range of floating-point numbers, with both ends as [`number`] writes them, or null.
+pub(crate) mod optional_number_range {
+    use super::*;
+    use std::ops::RangeInclusive;
+
+    #[derive(Serialize, Deserialize)]
+    struct Form {
+        #[serde(with = "super::number")]
+        start: f64,
+        #[serde(with = "super::number")]
+        end: f64,
+    }
+
+    pub(crate) fn serialize<S: Serializer>(
+        range: &Option<RangeInclusive<f64>>,
+        s: S,
+    ) -> Result<S::Ok, S::Error> {
+        let form = |range: &RangeInclusive<f64>| Form {
+            start: *range.start(),
+            end: *range.end(),
+        };
+        range.as_ref().map(form).serialize(s)
+    }
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+        d: D,
+    ) -> Result<Option<RangeInclusive<f64>>, D::Error> {
+        let form = Option::<Form>::deserialize(d)?;
+        Ok(form.map(|form| form.start..=form.end))
+    }
+}
+
 /// A floating-point number in a place where texts are possible: as a number, or as an object such
 /// as `{"number": "inf"}`.
 pub(crate) mod untagged_number {

@@ -25,7 +25,11 @@ pub use qkd_driver_packetlight as packetlight;
 pub use qkd_driver_polatis as polatis;
 #[cfg(feature = "scte-hms")]
 pub use qkd_driver_scte_hms as scte_hms;
+#[cfg(feature = "strongswan")]
+pub use qkd_driver_strongswan as strongswan;
 #[cfg(feature = "thorlabs-osw")]
 pub use qkd_driver_thorlabs_osw as thorlabs_osw;
 #[cfg(feature = "veriqloud-qline")]
 pub use qkd_driver_veriqloud_qline as veriqloud_qline;
+#[cfg(feature = "wireguard")]
+pub use qkd_driver_wireguard as wireguard;

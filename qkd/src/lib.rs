@@ -36,9 +36,13 @@ pub fn registry() -> Registry {
     let registry = registry.with(drivers::polatis::driver());
     #[cfg(feature = "scte-hms")]
     let registry = registry.with(drivers::scte_hms::driver());
+    #[cfg(feature = "strongswan")]
+    let registry = registry.with(drivers::strongswan::driver());
     #[cfg(feature = "thorlabs-osw")]
     let registry = registry.with(drivers::thorlabs_osw::driver());
     #[cfg(feature = "veriqloud-qline")]
     let registry = registry.with(drivers::veriqloud_qline::driver());
+    #[cfg(feature = "wireguard")]
+    let registry = registry.with(drivers::wireguard::driver());
     registry
 }

@@ -10,7 +10,10 @@ use crate::{
 use qkd_driver_kit::OpenedDevice;
 use qkd_hal::{
     Effect, ErrorKind, Operation as Op, Result, Support,
-    encryptor::{ChannelId, Confirmation, Staged, Staging},
+    encryptor::{
+        Activation, ChannelId, Confirmation, EncryptorCapabilities, KeyIdForm, KeySizes, Staged,
+        Staging,
+    },
     parameter::ParameterValue,
     qkd::{KeyRequest, Role},
 };
@@ -346,20 +349,7 @@ async fn agree(b: &CaseContext) -> CaseOutcome {
     }
     if let Ok(encryptor) = opened.encryptor() {
         let declared = encryptor.encryptor_capabilities();
-        let ready = matches!(
-            declared.staging,
-            Staging::Slots {
-                receive_ready: true,
-                ..
-            }
-        );
-        ensure(!declared.hitless || ready, || {
-            "it is called hitless, and has no slot that receives before it is activated".to_owned()
-        })?;
-        let slots = matches!(declared.staging, Staging::Slots { .. });
-        ensure(slots == can(Op::Retire), || {
-            "it declares to retire keys, and has no slots, or the other way round".to_owned()
-        })?;
+        check_encryptor(declared, can)?;
     }
     if let Ok(module) = opened.module() {
         let keys = can(Op::TakeKeys) || can(Op::TakeKeysById);
@@ -374,4 +364,81 @@ async fn agree(b: &CaseContext) -> CaseOutcome {
         })?;
     }
     Ok(())
+}
+
+/// Checks that the declarations of an encryptor agree with each other and with its operations.
+fn check_encryptor(declared: &EncryptorCapabilities, can: impl Fn(Op) -> bool) -> CaseOutcome {
+    let (staging, activation) = (declared.staging, declared.activation);
+    let takes_keys = staging != Staging::None;
+    ensure(
+        takes_keys == (activation != Activation::None)
+            && takes_keys == declared.key.is_some()
+            && takes_keys == can(Op::Stage),
+        || {
+            format!(
+                "it declares {staging:?} with {activation:?}, {} form of keys, and stage is {}",
+                declared.key.as_ref().map_or("no", |_| "a"),
+                if can(Op::Stage) {
+                    "declared"
+                } else {
+                    "not declared"
+                }
+            )
+        },
+    )?;
+    let fits = match activation {
+        Activation::SlotPointer => matches!(staging, Staging::Slots { count: 2.., .. }),
+        Activation::MakeBeforeBreak => staging == Staging::Named,
+        Activation::ForcedReinitialisation => staging == Staging::Overwrite,
+        Activation::NextExchange { .. } => {
+            matches!(staging, Staging::Overwrite | Staging::Named)
+        }
+        _ => true,
+    };
+    ensure(fits, || {
+        format!("it declares {staging:?} with {activation:?}, which do not fit")
+    })?;
+    ensure(activation.is_commanded() == can(Op::Activate), || {
+        format!(
+            "its activation is {activation:?}, and activate is declared, or the other way round"
+        )
+    })?;
+    ensure(staging.keeps_previous() == can(Op::Retire), || {
+        "it declares to retire keys, and does not keep the key before, or the other way round"
+            .to_owned()
+    })?;
+    let may_be_hitless = activation != Activation::ForcedReinitialisation
+        && !matches!(
+            staging,
+            Staging::Slots {
+                receive_ready: false,
+                ..
+            }
+        );
+    ensure(!declared.hitless.is_hitless() || may_be_hitless, || {
+        format!("it is called hitless, with {staging:?} and {activation:?}")
+    })?;
+    ensure(!declared.hitless.evidence().trim().is_empty(), || {
+        "it does not say how it is known whether a roll is hitless".to_owned()
+    })?;
+    let Some(form) = &declared.key else {
+        return Ok(());
+    };
+    let has_sizes = match &form.sizes {
+        KeySizes::AnyUpTo(most) => most.0 >= 8,
+        KeySizes::Within { least, most } => least <= most,
+        KeySizes::OneOf(sizes) => !sizes.is_empty(),
+        _ => true,
+    };
+    let has_ids = match form.id {
+        KeyIdForm::Bytes { least, most } => (1..=most).contains(&least),
+        KeyIdForm::Text { most } => most > 0,
+        _ => true,
+    };
+    ensure(has_sizes && has_ids, || {
+        format!(
+            "no key fits the declared form: {}, id of {}",
+            form.sizes, form.id
+        )
+    })
 }

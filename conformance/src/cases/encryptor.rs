@@ -9,11 +9,12 @@ use crate::{
     result::TargetKind,
 };
 use qkd_hal::{
-    Effect, Encryptor, ErrorKind, Operation as Op,
-    encryptor::{ChannelId, ChannelState, KeySizes, Staged, Staging},
+    Effect, Encryptor, ErrorKind, Key, KeyId, Operation as Op,
+    encryptor::{ChannelId, ChannelState, KeyRole, KeySizes, Staged, Staging},
     units::Bits,
 };
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use zeroize::Zeroizing;
 
 pub(super) const CASES: &[Case] = &[
     Case::new(
@@ -42,10 +43,10 @@ pub(super) const CASES: &[Case] = &[
         |b| Box::pin(counters(b)),
     ),
     Case::new(
-        "ENC-05/size",
-        "stages keys of sizes that it does not take",
+        "ENC-05/form",
+        "stages keys of roles, sizes and ids that it does not take",
         &[Precondition::Op(Op::Stage)],
-        |b| Box::pin(wrong_size(b)),
+        |b| Box::pin(wrong_form(b)),
     )
     .negative(),
     Case::new(
@@ -101,8 +102,8 @@ pub(super) async fn channel(
 
 /// The largest key size of at most 256 bits that it takes, in bytes.
 pub(crate) fn size(encryptor: &dyn Encryptor) -> usize {
-    let sizes = &encryptor.encryptor_capabilities().key_sizes;
-    let largest = sizes.largest_common(&KeySizes::Unknown, Bits(256));
+    let form = encryptor.encryptor_capabilities().key.as_ref();
+    let largest = form.and_then(|f| f.sizes.largest_common(&KeySizes::Unknown, Bits(256)));
     largest.map_or(32, |bits| usize::try_from(bits.0 / 8).unwrap_or(32))
 }
 
@@ -129,8 +130,10 @@ async fn status(b: &CaseContext) -> CaseOutcome {
         ensure(status.channel == id, || {
             format!("{id} was requested, and {} was reported", status.channel)
         })?;
-        let most = match encryptor.encryptor_capabilities().staging {
+        let declared = encryptor.encryptor_capabilities().staging;
+        let most = match declared {
             Staging::Slots { count, .. } => usize::from(count),
+            Staging::Named => usize::from(u8::MAX),
             _ => 0,
         };
         ensure(status.slots.len() <= most, || {
@@ -148,7 +151,8 @@ async fn status(b: &CaseContext) -> CaseOutcome {
         ensure(active <= 1, || {
             format!("channel {id} sends with {active} slots at once")
         })?;
-        let keyless = status.state == ChannelState::Encrypting && most > 0 && active == 0;
+        let has_slots = matches!(declared, Staging::Slots { .. });
+        let keyless = status.state == ChannelState::Encrypting && has_slots && active == 0;
         ensure(!keyless, || {
             format!("channel {id} says that it encrypts, and sends with no slot")
         })?;
@@ -208,27 +212,40 @@ async fn counters(b: &CaseContext) -> CaseOutcome {
     Ok(())
 }
 
-async fn wrong_size(b: &CaseContext) -> CaseOutcome {
+async fn wrong_form(b: &CaseContext) -> CaseOutcome {
     let encryptor = open(b).await?;
-    let right = &encryptor.encryptor_capabilities().key_sizes;
-    if *right == KeySizes::Unknown {
-        return not_applicable("which sizes it takes is not public");
-    }
+    let Some(form) = &encryptor.encryptor_capabilities().key else {
+        return not_applicable("it takes no key");
+    };
     let sent = b.records().len();
+    let bytes = size(&*encryptor);
+    let other = match form.role {
+        KeyRole::Sak => KeyRole::Psk,
+        _ => KeyRole::Sak,
+    };
+    let mut wrong = vec![(
+        format!("a key that was assigned as {other}"),
+        synthetic_key(bytes).with_role(other),
+    )];
+    let long: KeyId = "k".repeat(KeyId::MAX_TEXT).parse()?;
+    if !form.id.allows(&long) {
+        wrong.push((
+            format!("a key with an id of {} characters", KeyId::MAX_TEXT),
+            Key::new(long, Zeroizing::new(synthetic_key(bytes).expose().to_vec())),
+        ));
+    }
     for bytes in [1, 15, 17, 31, 33, 64, 4096] {
-        if right.allow(Bits(bytes as u64 * 8)) {
-            continue;
+        if !form.sizes.allow(Bits(bytes as u64 * 8)) {
+            wrong.push((format!("a key of {bytes} bytes"), synthetic_key(bytes)));
         }
-        let key = synthetic_key(bytes);
+    }
+    for (what, key) in wrong {
         b.secret(key.expose());
-        let error = expect_error(
-            format!("a key of {bytes} bytes"),
-            encryptor.stage(&ChannelId::from("any"), &key).await,
-        )?;
+        let error = expect_error(&what, encryptor.stage(&ChannelId::from("any"), &key).await)?;
         b.print(&error);
         ensure(
             error.kind() == ErrorKind::InvalidInput && error.effect() == Effect::None,
-            || format!("a key of {bytes} bytes: {error}"),
+            || format!("{what}: {error}"),
         )?;
     }
     b.check_no_traffic_since(sent)
@@ -300,7 +317,10 @@ async fn confirm_unstaged(b: &CaseContext) -> CaseOutcome {
     match b
         .call(
             Op::Confirm,
-            encryptor.confirm(&Staged::new(id, made_up_id(), None, "made up")),
+            encryptor.confirm(
+                &Staged::new(id, made_up_id(), None, "made up"),
+                encryptor.encryptor_capabilities().confirm_timeout,
+            ),
         )
         .await
     {

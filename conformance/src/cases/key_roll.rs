@@ -15,8 +15,8 @@ use crate::{
 };
 use qkd_driver_kit::wrap::fault::LinkFault;
 use qkd_hal::{
-    Effect, Encryptor, ErrorKind, Key, KeyId, Operation as Op,
-    encryptor::{ChannelId, ChannelState, Confirmation, FailureMode, Staged, Staging},
+    Effect, Encryptor, Error, ErrorKind, Key, KeyId, Operation as Op,
+    encryptor::{Activation, ChannelId, ChannelState, Confirmation, FailureMode, Staged, Staging},
 };
 use std::{sync::Arc, time::Duration};
 use zeroize::Zeroizing;
@@ -24,11 +24,16 @@ use zeroize::Zeroizing;
 const STAGE: &[Precondition] = &[Precondition::Op(Op::Stage), Precondition::Live];
 const PAIR: &[Precondition] = &[
     Precondition::Op(Op::Stage),
-    Precondition::Op(Op::Activate),
+    Precondition::Activation,
     Precondition::Op(Op::Confirm),
     Precondition::Peer,
 ];
 const EMULATED: &[Precondition] = &[
+    Precondition::Op(Op::Stage),
+    Precondition::Activation,
+    Precondition::Emulator,
+];
+const ACTIVATING: &[Precondition] = &[
     Precondition::Op(Op::Stage),
     Precondition::Op(Op::Activate),
     Precondition::Emulator,
@@ -114,7 +119,7 @@ pub(super) const CASES: &[Case] = &[
     Case::new(
         "ENC-18/drop",
         "loses each reply of an activation, in turn",
-        EMULATED,
+        ACTIVATING,
         |b| Box::pin(agreeing(b, activate_lost(b))),
     )
     .waits(Waits::Deadlines(12))
@@ -250,21 +255,35 @@ impl Pair {
         fresh(b, self.near())
     }
 
-    /// Stages on both ends, activates.
-    async fn place(&self, b: &CaseContext, keys: [&Key; 2]) -> Result<[Staged; 2], NotPassed> {
+    /// Stages at both ends.
+    async fn stage(&self, b: &CaseContext, keys: [&Key; 2]) -> Result<[Staged; 2], Error> {
         let stage = |end: usize| {
             b.call(
                 Op::Stage,
                 self.encryptors[end].stage(&self.channels[end], keys[end]),
             )
         };
-        let staged = [stage(0).await?, stage(1).await?];
-        b.call(Op::Activate, self.encryptors[0].activate(&staged[0]))
-            .await?;
-        if self.near().encryptor_capabilities().activate_both {
-            b.call(Op::Activate, self.encryptors[1].activate(&staged[1]))
+        Ok([stage(0).await?, stage(1).await?])
+    }
+
+    /// Activates at one end or both, where a command does it.
+    async fn activate(&self, b: &CaseContext, staged: &[Staged; 2]) -> Result<(), Error> {
+        let declared = self.near().encryptor_capabilities();
+        if declared.activation.is_commanded() {
+            b.call(Op::Activate, self.encryptors[0].activate(&staged[0]))
                 .await?;
+            if declared.activate_both {
+                b.call(Op::Activate, self.encryptors[1].activate(&staged[1]))
+                    .await?;
+            }
         }
+        Ok(())
+    }
+
+    /// Stages at both ends, activates.
+    async fn place(&self, b: &CaseContext, keys: [&Key; 2]) -> Result<[Staged; 2], Error> {
+        let staged = self.stage(b, keys).await?;
+        self.activate(b, &staged).await?;
         Ok(staged)
     }
 
@@ -273,12 +292,12 @@ impl Pair {
         b: &CaseContext,
         staged: &[Staged; 2],
     ) -> Result<[Confirmation; 2], NotPassed> {
-        Ok([
-            b.call(Op::Confirm, self.encryptors[0].confirm(&staged[0]))
-                .await?,
-            b.call(Op::Confirm, self.encryptors[1].confirm(&staged[1]))
-                .await?,
-        ])
+        let confirm = |end: usize| {
+            let encryptor = &self.encryptors[end];
+            let longest = encryptor.encryptor_capabilities().confirm_timeout;
+            b.call(Op::Confirm, encryptor.confirm(&staged[end], longest))
+        };
+        Ok([confirm(0).await?, confirm(1).await?])
     }
 
     /// A roll that must be confirmed at both ends.
@@ -451,7 +470,14 @@ async fn wrong_key(b: &CaseContext) -> CaseOutcome {
         false => Ok(0),
     };
     let before = clear().await?;
-    let staged = pair.place(b, [&one, &false_twin]).await?;
+    let staged = pair.stage(b, [&one, &false_twin]).await?;
+    match pair.activate(b, &staged).await {
+        // An association that is made beside the one in use fails when it is activated.
+        Err(error)
+            if pair.near().encryptor_capabilities().activation == Activation::MakeBeforeBreak
+                && error.kind() == ErrorKind::Refused => {}
+        other => other?,
+    }
     for (end, confirmation) in ["this", "the far"]
         .into_iter()
         .zip(pair.confirm(b, &staged).await?)
@@ -489,7 +515,10 @@ async fn outage(b: &CaseContext) -> CaseOutcome {
         })?;
     }
     let declared = pair.near().encryptor_capabilities();
-    let hitless = declared.hitless && pair.encryptors[1].encryptor_capabilities().hitless;
+    let hitless = pair
+        .encryptors
+        .iter()
+        .all(|end| end.encryptor_capabilities().hitless.is_hitless());
     match (hitless, near.outage()) {
         (true, Some(gap)) if !gap.value.is_zero() => {
             return fail(format!(
@@ -497,7 +526,9 @@ async fn outage(b: &CaseContext) -> CaseOutcome {
                 gap.value.as_secs_f64()
             ));
         }
-        (false, None) => return fail("it is not declared hitless, and reports no outage"),
+        (false, None) if declared.activation == Activation::ForcedReinitialisation => {
+            return fail("it is not declared hitless, and reports no outage");
+        }
         _ => {}
     }
     let status = b
@@ -552,7 +583,13 @@ async fn retired(b: &CaseContext) -> CaseOutcome {
     let first = pair.roll(b).await?;
     let second = pair.roll(b).await?;
     let confirmed = b
-        .call(Op::Confirm, pair.near().confirm(&second[0]))
+        .call(
+            Op::Confirm,
+            pair.near().confirm(
+                &second[0],
+                pair.near().encryptor_capabilities().confirm_timeout,
+            ),
+        )
         .await?
         .confirmed()?;
     b.call(Op::Retire, pair.near().retire(&confirmed)).await?;
@@ -668,6 +705,9 @@ async fn refuses(b: &CaseContext) -> CaseOutcome {
     })?;
     // The key was borrowed: it can be staged again.
     let staged = b.call(Op::Stage, encryptor.stage(&id, &key)).await?;
+    if !encryptor.encryptor_capabilities().activation.is_commanded() {
+        return Ok(());
+    }
     let before = b.state();
     b.fault("refuse=1")?;
     let error = expect_error(
@@ -797,8 +837,11 @@ async fn events(b: &CaseContext) -> CaseOutcome {
     // Every device reports a failed roll; only some report a successful one.
     let (one, other) = (pair.key(b), pair.key(b));
     let false_twin = Key::new(one.id().clone(), Zeroizing::new(other.expose().to_vec()));
-    let staged = pair.place(b, [&one, &false_twin]).await?;
-    drop(pair.confirm(b, &staged).await?);
+    let staged = pair.stage(b, [&one, &false_twin]).await?;
+    // Where the activation itself fails, there is nothing to wait for.
+    if pair.activate(b, &staged).await.is_ok() {
+        drop(pair.confirm(b, &staged).await?);
+    }
     let reported = tokio::time::timeout(Duration::from_secs(120), async {
         while let Some(delivery) = events.next().await {
             if let qkd_hal::event::StreamItem::Event(event) = delivery

@@ -54,7 +54,9 @@ impl Caller for OpenedDevice {
                 outcome(self.encryptor()?.stage(channel, key)).await
             }
             Request::Activate { staged } => outcome(self.encryptor()?.activate(staged)).await,
-            Request::Confirm { staged } => outcome(self.encryptor()?.confirm(staged)).await,
+            Request::Confirm { staged, longest } => {
+                outcome(self.encryptor()?.confirm(staged, *longest)).await
+            }
             Request::Retire { confirmed } => outcome(self.encryptor()?.retire(confirmed)).await,
             Request::Zeroize { channel } => outcome(self.encryptor()?.zeroize(channel)).await,
             Request::SetEncryption { channel, on } => {

@@ -23,7 +23,8 @@ use qkd_hal::{
     device::HealthState,
     encryptor::{
         ChannelId, ChannelState, ChannelStatus, Confirmation, Confirmed, EncryptorCapabilities,
-        FailureMode, KeySizes, Slot, Staged, TrafficCounters,
+        FailureMode, KeyForm, KeyIdForm, KeyRole, KeySizes, PolicyOwner, Slot, Staged,
+        TrafficCounters,
     },
     event::EventHub,
     reading::{Reading, ReadingValue as Measure},
@@ -57,6 +58,12 @@ pub struct SrosMacsec {
     /// State of each port before the roll of its association, by association.
     baselines: Mutex<HashMap<String, (KeyId, Vec<Baseline>)>>,
     traps: BackgroundTask,
+}
+
+/// A CAK of 128 or 256 bit; its id is the CKN.
+fn cak_form() -> KeyForm {
+    let ckn = KeyIdForm::Bytes { least: 1, most: 32 };
+    KeyForm::new(KeyRole::Cak, KeySizes::one_of(&[Bits(128), Bits(256)]), ckn)
 }
 
 /// The sum of what is there; `None` where nothing is.
@@ -109,8 +116,8 @@ impl SrosMacsec {
             ])
             .with_events(agent.link().event_support());
         let traps = listen(agent.link(), events.clone());
-        let encryptor =
-            EncryptorCapabilities::two_slot(SLOTS, true, KeySizes::one_of(&[Bits(128), Bits(256)]));
+        let encryptor = EncryptorCapabilities::two_slot(SLOTS, true, cak_form())
+            .with_policies(PolicyOwner::ByController, PolicyOwner::ByDevice);
         let mut device = Self {
             opened: Identity::default(),
             descriptor,
@@ -580,7 +587,7 @@ impl Encryptor for SrosMacsec {
         Err(Error::misbehaved(DeviceMisbehaved::ChangeNotApplied, why).with_effect(Effect::Unknown))
     }
 
-    async fn confirm(&self, staged: &Staged) -> Result<Confirmation> {
+    async fn confirm(&self, staged: &Staged, longest: Duration) -> Result<Confirmation> {
         let (_, active) = self.association(&staged.channel).await?;
         if Some(active) != staged.slot {
             return Ok(Confirmation::new(
@@ -612,7 +619,7 @@ impl Encryptor for SrosMacsec {
                 "the connectivity association is bound to no port",
             ));
         }
-        let end = Instant::now() + self.encryptor.confirm_timeout;
+        let end = Instant::now() + longest;
         let mut agreed: Option<Instant> = None;
         loop {
             let mut now = Vec::with_capacity(before.len());
@@ -629,6 +636,10 @@ impl Encryptor for SrosMacsec {
                 RollVerdict::AgreedWithoutTraffic(evidence) => {
                     if agreed.get_or_insert_with(Instant::now).elapsed() >= TRAFFIC {
                         return Ok(Confirmation::new(staged, true, evidence));
+                    }
+                    if Instant::now() >= end {
+                        let evidence = format!("{evidence}; wait longer to see traffic");
+                        return Ok(Confirmation::new(staged, false, evidence));
                     }
                 }
                 RollVerdict::NotYet(evidence) => {

@@ -20,9 +20,13 @@ use qkd_hal::{
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 use tokio::sync::broadcast;
 use zeroize::Zeroizing;
+
+/// The time within which a roll is confirmed.
+const TEN_SECONDS: Duration = Duration::from_secs(10);
 
 const PORT: Port = Port {
     id: 35_684_352,
@@ -229,7 +233,7 @@ async fn keys_roll_between_the_two_slots() {
             oid::of_port(oid::tx_sc::ENTRY, oid::tx_sc::ENCRYPTED, PORT),
             Value::Counter64(2000 + u64::from(n)),
         );
-        let confirmation = encryptor.confirm(&staged).await.unwrap();
+        let confirmation = encryptor.confirm(&staged, TEN_SECONDS).await.unwrap();
         assert!(confirmation.is_confirmed(), "{confirmation:?}");
         let confirmed = confirmation.confirmed().unwrap();
         encryptor.retire(&confirmed).await.unwrap();
@@ -276,7 +280,12 @@ async fn a_different_key_at_the_peer_is_not_confirmed() {
     let (opened, agent) = open().await;
     agent.0.lock().unwrap().mismatch = true;
     let staged = roll(&opened, 1).await;
-    let confirmation = opened.encryptor().unwrap().confirm(&staged).await.unwrap();
+    let confirmation = opened
+        .encryptor()
+        .unwrap()
+        .confirm(&staged, TEN_SECONDS)
+        .await
+        .unwrap();
     assert!(
         !confirmation.is_confirmed() && confirmation.evidence().contains("IcvCheckFailed"),
         "{confirmation:?}"
@@ -495,7 +504,7 @@ async fn a_key_id_that_is_not_a_number_is_stored_as_its_characters() {
     let stored = agent.0.lock().unwrap().objects[&name].clone();
     assert_eq!(stored, Value::text(hex::encode("7-B00c")));
     encryptor.activate(&staged).await.unwrap();
-    let confirmation = encryptor.confirm(&staged).await.unwrap();
+    let confirmation = encryptor.confirm(&staged, TEN_SECONDS).await.unwrap();
     assert!(confirmation.is_confirmed(), "{confirmation:?}");
     let again = encryptor.stage(&"ca1".into(), &key).await.unwrap_err();
     assert_eq!(again.kind(), ErrorKind::InvalidInput, "{again}");

@@ -23,7 +23,7 @@ use qkd_hal::{
     Capabilities, Descriptor, Device, DeviceKind, Error, ErrorKind, EventKind, EventStream, Health,
     Identity, Operation, Result,
     device::HealthState,
-    encryptor::{EncryptorCapabilities, KeySizes},
+    encryptor::{EncryptorCapabilities, KeyForm, KeyIdForm, KeyRole, KeySizes},
     event::{EventHub, Origin, Severity},
     reading::{Reading, ReadingValue as Measure},
 };
@@ -139,7 +139,11 @@ impl PacketLight {
             capabilities,
             // The MIB bounds the text of a key, and does not say how long an exchange takes.
             encryptor: EncryptorCapabilities::forced_reinitialisation(
-                KeySizes::AnyUpTo(encoding.largest_key()),
+                KeyForm::new(
+                    KeyRole::Psk,
+                    KeySizes::AnyUpTo(encoding.largest_key()),
+                    KeyIdForm::None,
+                ),
                 None,
             ),
             protection: aps_groups::capabilities(los),

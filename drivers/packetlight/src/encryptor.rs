@@ -14,6 +14,7 @@ use qkd_hal::{
     },
     event::Severity,
 };
+use std::time::Duration;
 use tokio::time::Instant;
 use zeroize::Zeroize;
 
@@ -172,10 +173,10 @@ impl Encryptor for PacketLight {
         Ok(())
     }
 
-    async fn confirm(&self, staged: &Staged) -> Result<Confirmation> {
+    async fn confirm(&self, staged: &Staged, longest: Duration) -> Result<Confirmation> {
         let (row, _) = self.row(&staged.channel).await?;
         self.resume(row, staged);
-        let end = Instant::now() + self.encryptor.confirm_timeout;
+        let end = Instant::now() + longest;
         let (left, back) = loop {
             let seen = self.rolls.with(|rolls| {
                 rolls

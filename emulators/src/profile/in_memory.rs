@@ -22,6 +22,8 @@ pub struct InMemory {
     /// Whether replies pass a shell that does faults of the wire: only bytes do.
     bytes: bool,
     tasks: JoinSet<()>,
+    /// Files that drivers need, which are deleted with this value.
+    _files: Option<tempfile::TempDir>,
 }
 
 impl InMemory {
@@ -32,6 +34,7 @@ impl InMemory {
             endpoints: Vec::new(),
             bytes: false,
             tasks: JoinSet::new(),
+            _files: None,
         }
     }
     /// Adds the URI of an end.
@@ -52,6 +55,9 @@ impl InMemory {
     ) {
         self.bytes = true;
         self.endpoint(name, server::memory::attach(name, service, faults, clock));
+    }
+    pub(crate) fn keep(&mut self, files: tempfile::TempDir) {
+        self._files = Some(files);
     }
     pub(crate) fn run(&mut self, task: impl Future<Output = ()> + Send + 'static) {
         self.tasks.spawn(task);

@@ -46,12 +46,36 @@ pub(crate) fn packets_per_second(options: &Options) -> io::Result<f64> {
     }
 }
 
+/// A file that a driver needs.
+pub(crate) struct DriverFile {
+    /// Other parameters of the URI, such as `connection=net`.
+    pub(crate) parameters: &'static str,
+    /// Parameter of the URI that has the path of the file.
+    pub(crate) parameter: &'static str,
+    /// Name of the file, without the number of the end.
+    pub(crate) name: &'static str,
+    /// Content of the file.
+    pub(crate) content: String,
+}
+
+impl DriverFile {
+    /// Writes the file of an end, and returns the parameters of its URI.
+    fn write(&self, folder: &Path, end: usize) -> io::Result<String> {
+        let path = folder.join(format!("{}-{}", end + 1, self.name));
+        std::fs::write(&path, &self.content)?;
+        let path = plain(&path)?;
+        Ok(format!("?{}&{}={path}", self.parameters, self.parameter))
+    }
+}
+
 /// A pair before it is on a wire.
 pub(crate) struct SocketPair {
     /// Name of the driver.
     pub(crate) driver: &'static str,
     /// End of the names of its sockets, such as `vici`.
     pub(crate) suffix: &'static str,
+    /// Files that the driver of each end needs.
+    pub(crate) files: [Option<DriverFile>; 2],
     pub(crate) controls: Controls,
     pub(crate) services: [Arc<dyn ByteService>; 2],
     pub(crate) clock: Clock,
@@ -86,16 +110,17 @@ impl SocketPair {
                 profile.name
             )));
         }
-        let folder = tempfile::Builder::new().prefix("qkd-emu-").tempdir()?;
+        let folder = folder()?;
         let mut ready = StartupInfo::new(profile.name);
         let mut sockets = Vec::new();
-        for (n, setting) in (1..).zip(&SOCKETS) {
+        for ((n, setting), file) in (1..).zip(&SOCKETS).zip(&self.files) {
             let path = match options.text(setting.name, "") {
                 "" => folder.path().join(format!("{n}.{}", self.suffix)),
                 text => absolute(text)?,
             };
             let socket = UnixSocket::bind(&path)?;
-            let uri = uri(self.driver, &path)?;
+            let parameters = parameters(file.as_ref(), folder.path(), n - 1)?;
+            let uri = format!("{}+unix://{}{parameters}", self.driver, plain(&path)?);
             ready.endpoint("unix", path.display(), Some(uri));
             sockets.push(socket);
         }
@@ -109,15 +134,21 @@ impl SocketPair {
     }
 
     /// In memory.
-    pub(crate) fn in_memory(self, profile: &'static Profile) -> InMemory {
+    ///
+    /// # Errors
+    /// If files of the drivers cannot be written.
+    pub(crate) fn in_memory(self, profile: &'static Profile) -> io::Result<InMemory> {
+        let folder = folder()?;
         let faults = [self.controls.faults(0), self.controls.faults(1)];
         let mut memory = InMemory::new(self.controls);
         for ((n, service), faults) in (1..).zip(self.services).zip(faults) {
             let name = format!("{}-{n}", profile.name);
-            memory.uri(self.driver, &name, "");
+            let file = self.files[n - 1].as_ref();
+            memory.uri(self.driver, &name, &parameters(file, folder.path(), n - 1)?);
             memory.bytes(&name, service, faults, self.clock.clone());
         }
-        memory
+        memory.keep(folder);
+        Ok(memory)
     }
 }
 
@@ -125,12 +156,20 @@ fn absolute(text: &str) -> io::Result<PathBuf> {
     std::path::absolute(text)
 }
 
-/// The URI of a socket. Characters that a path of a URI cannot have are refused, as is a path that
-/// is not UTF-8.
-fn uri(driver: &str, path: &Path) -> io::Result<String> {
+fn folder() -> io::Result<tempfile::TempDir> {
+    tempfile::Builder::new().prefix("qkd-emu-").tempdir()
+}
+
+fn parameters(file: Option<&DriverFile>, folder: &Path, end: usize) -> io::Result<String> {
+    file.map_or_else(|| Ok(String::new()), |file| file.write(folder, end))
+}
+
+/// The path of a socket or file in a URI. Characters that a path of a URI cannot have are refused,
+/// as is a path that is not UTF-8.
+fn plain(path: &Path) -> io::Result<String> {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "/-._~".contains(c);
     match path.to_str().filter(|text| text.chars().all(is_plain)) {
-        Some(text) => Ok(format!("{driver}+unix://{text}")),
+        Some(text) => Ok(text.to_owned()),
         None => Err(invalid(format!(
             "{}: a path of a socket has letters, digits and `/-._~` only",
             path.display()

@@ -13,8 +13,16 @@ use qkd_hardware::{
     DeviceUri, Driver, DriverInfo, OpenContext, OpenedDevice, Registry, Result,
     driver_kit::wrap::fault::{FaultScript, LinkFault},
     drivers,
-    hal::{Effect, ErrorKind, Key, KeyId, Operation, StreamItem, TransportFault, event::EventKind},
+    hal::{
+        Capabilities, Effect, ErrorKind, EventStream, Key, KeyId, Layer, Operation, Outcome,
+        Request, StreamItem, TransportFault,
+        event::EventKind,
+        layer::Call,
+        random::RandomCapabilities,
+        request::{Caller, RandomBytes},
+    },
 };
+use serde_json::{Value, json};
 use std::{
     collections::BTreeMap,
     path::Path,
@@ -24,7 +32,10 @@ use std::{
     },
     time::Duration,
 };
-use tokio::time::Instant;
+use tokio::{
+    io::AsyncWriteExt,
+    time::{Instant, timeout},
+};
 
 /// A driver whose devices are reached through a proxy.
 struct Proxied<D>(D);
@@ -211,4 +222,129 @@ async fn a_layer_counts_each_call_of_every_handle() {
     assert_eq!(counting.calls(), expected.into());
     let lines = include_str!("../src/counting.rs").lines().count();
     assert!(lines < 30, "{lines} lines");
+}
+
+/// A frame with secret parts that are empty.
+fn frame(message: &Value, secrets: u32) -> Vec<u8> {
+    let json = message.to_string();
+    let length = u32::try_from(json.len()).unwrap();
+    let mut frame = length.to_be_bytes().to_vec();
+    frame.extend(json.as_bytes());
+    frame.extend(secrets.to_be_bytes());
+    (0..secrets).for_each(|_| frame.extend([0; 4]));
+    frame
+}
+
+/// Lets no call pass, and counts them.
+#[derive(Default)]
+struct Closed(AtomicUsize);
+
+#[async_trait::async_trait]
+impl Layer for Closed {
+    async fn before(&self, _: &Call<'_>) -> Result<()> {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        std::future::pending().await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_repeats_an_id_and_does_not_read_has_few_calls() {
+    let closed = Arc::new(Closed::default());
+    let (device, _memory) = open("polatis-16x16", OpenContext::new()).await;
+    let device = device.with_layer(Arc::clone(&closed) as _);
+    let (mut near, far) = tokio::io::duplex(1 << 16);
+    tokio::spawn(serve(device, far, Protection::None));
+    let call = json!({"Call": {"id": 1, "request": {"operation": "health"}}});
+    let call = frame(&call, 0);
+    let flood = async {
+        for _ in 0..10_000 {
+            near.write_all(&call).await.unwrap();
+        }
+    };
+    let sent = timeout(Duration::from_secs(60), flood).await;
+    assert!(sent.is_err(), "the server has read all calls");
+    assert_eq!(closed.0.load(Ordering::Relaxed), 64);
+}
+
+/// A random source that gives as much as it is asked for.
+struct Endless;
+
+#[async_trait::async_trait]
+impl Caller for Endless {
+    async fn call(&self, request: &Request<'_>) -> Result<Outcome> {
+        let Request::Random { length } = request else {
+            panic!("{request}");
+        };
+        let bytes = vec![7; *length].into();
+        Ok(Outcome::Random(RandomBytes::Present(bytes)))
+    }
+    fn events(&self) -> EventStream {
+        EventStream::ended()
+    }
+    async fn close(&self) -> Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outcome_that_no_frame_can_hold_is_an_error_at_once() {
+    let (switch, _memory) = open("polatis-16x16", OpenContext::new()).await;
+    let mut declarations = switch.declarations();
+    declarations.capabilities = Capabilities::none().with(&[Operation::Random]);
+    declarations.random = Some(RandomCapabilities::default().with_max_request(4 << 20));
+    let device = OpenedDevice::from_caller(&declarations, Arc::new(Endless));
+    let (proxied, _client) = through_proxy(device, Protection::Memory).await;
+    let source = proxied.random().unwrap();
+    assert_eq!(source.random(1 << 20).await.unwrap().len(), 1 << 20);
+    let begun = Instant::now();
+    let error = source.random(2 << 20).await.unwrap_err();
+    assert_eq!(
+        (error.kind(), error.effect()),
+        (
+            ErrorKind::Transport(TransportFault::Overrun),
+            Effect::Unknown
+        ),
+        "{error}"
+    );
+    assert!(begun.elapsed() < Duration::from_secs(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_lies_stops_no_reader_and_fills_no_memory() {
+    let (device, _memory) = open("polatis-16x16", OpenContext::new()).await;
+    let (near, mut far) = tokio::io::duplex(1 << 16);
+    let hello = json!({"Hello": {
+        "declarations": device.declarations(), "identity": null, "next_event": u64::MAX - 1,
+    }});
+    let event = |sequence: u64| {
+        let at = "2026-01-31T12:00:00Z";
+        json!({"Event": {"sequence": sequence, "at": at, "origin": "device", "what": "restarted"}})
+    };
+    let keys: Vec<Value> = (0..1000)
+        .map(|n| json!({"id": format!("{n:04x}"), "size_bits": 0}))
+        .collect();
+    let keys = json!({"Return": {"id": 7, "result": {"Ok": {"outcome": "keys", "value": keys}}}});
+    tokio::spawn(async move {
+        far.write_all(&frame(&hello, 0)).await.unwrap();
+        for sequence in [u64::MAX, u64::MAX - 1, u64::MAX] {
+            far.write_all(&frame(&event(sequence), 0)).await.unwrap();
+        }
+        // Keys that nobody has asked for.
+        let keys = frame(&keys, 1000);
+        for _ in 0..100 {
+            let _ = far.write_all(&keys).await;
+        }
+    });
+    let (proxied, client) = connect(near, Protection::Memory).await.unwrap();
+    let mut events = proxied.device().events();
+    let mut next = async || {
+        timeout(Duration::from_secs(60), events.next())
+            .await
+            .unwrap()
+    };
+    assert!(matches!(next().await, Some(StreamItem::Event(e)) if e.sequence == u64::MAX - 1));
+    assert_eq!(next().await, None, "the client ends the stream");
+    assert!(client.lost_keys().len() < 20_000);
+    let error = proxied.device().health().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Transport(TransportFault::HungUp));
 }

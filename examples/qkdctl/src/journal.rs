@@ -274,19 +274,19 @@ impl Entry {
         self
     }
 
-    /// Records the start of the change.
-    pub(crate) fn begin(&self) {
-        self.write(BEGUN.to_owned());
+    /// Records the start of the change. Returns whether the line was written.
+    pub(crate) fn begin(&self) -> bool {
+        self.write(BEGUN.to_owned())
     }
 
-    /// Records the end of the change.
-    pub(crate) fn end(&self, outcome: String) {
-        self.write(outcome);
+    /// Records the end of the change. Returns whether the line was written.
+    pub(crate) fn end(&self, outcome: String) -> bool {
+        self.write(outcome)
     }
 
-    /// Records that the change was made.
-    pub(crate) fn end_done(&self) {
-        self.write(DONE.to_owned());
+    /// Records that the change was made. Returns whether the line was written.
+    pub(crate) fn end_done(&self) -> bool {
+        self.write(DONE.to_owned())
     }
 
     /// Runs a change, and records its start and its outcome.
@@ -311,8 +311,9 @@ impl Entry {
         result
     }
 
-    fn write(&self, outcome: String) {
-        let Some(path) = path() else { return };
+    /// Without a home directory there is no journal, and nothing fails.
+    fn write(&self, outcome: String) -> bool {
+        let Some(path) = path() else { return true };
         let line = Line {
             at: humantime::format_rfc3339_millis(SystemTime::now()).to_string(),
             invocation: INVOCATION.clone(),
@@ -335,19 +336,32 @@ impl Entry {
             .map_or(Ok(()), std::fs::create_dir_all)
             .and_then(|()| {
                 let mut file = File::options()
+                    .read(true)
                     .append(true)
                     .create(true)
                     .mode(0o600)
                     .open(&path)?;
                 let line = serde_json::to_string(&line)?;
-                let text = format!("{}\n", json_text(&line));
+                let before = if is_cut(&mut file) { "\n" } else { "" };
+                let text = format!("{before}{}\n", json_text(&line));
                 file.write_all(text.as_bytes())?;
                 file.sync_data()
             });
-        if let Err(error) = written {
+        if let Err(error) = &written {
             tracing::warn!(%error, path = %path.display(), "the journal could not be written");
         }
+        written.is_ok()
     }
+}
+
+/// Whether the last line of a file has no end, because it was not written in full. The next line
+/// would be lost with it. A file that cannot be read, such as a pipe, counts as complete.
+fn is_cut(file: &mut File) -> bool {
+    let mut last = [b'\n'];
+    let read = file
+        .seek(SeekFrom::End(-1))
+        .and_then(|_| file.read_exact(&mut last));
+    read.is_ok() && last != *b"\n"
 }
 
 /// Returns the text of a result in the journal: `done`, or kind, message and effect of the error.

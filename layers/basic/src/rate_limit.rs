@@ -149,6 +149,13 @@ impl RateLimit {
 impl Layer for RateLimit {
     async fn before(&self, call: &Call<'_>) -> Result<()> {
         let queue = self.queue(&call.device.uri);
+        // A call that need not wait takes no place.
+        if let Ok(mut next) = queue.next.try_lock()
+            && *next <= Instant::now()
+        {
+            *next = Instant::now() + self.rate.interval();
+            return Ok(());
+        }
         let _place = queue.places.try_acquire().map_err(|_| {
             Error::new(
                 ErrorKind::Busy,
@@ -226,6 +233,21 @@ mod tests {
             before.elapsed() < Duration::from_millis(2),
             "another device"
         );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_limit_without_a_queue_passes_what_need_not_wait() {
+        let limit = RateLimit::new(Rate::per_second(1).unwrap()).with_longest_queue(0);
+        let device = device("a");
+        let call = Call::new(&device, &Request::Health);
+        for _ in 0..2 {
+            limit.before(&call).await.unwrap();
+            assert_eq!(
+                limit.before(&call).await.unwrap_err().kind(),
+                ErrorKind::Busy
+            );
+            sleep_until(Instant::now() + Duration::from_secs(1)).await;
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -146,7 +146,7 @@ mod recovery;
 mod roll;
 
 pub use pair::{EncryptorPair, End, RollEnd, describe, find_channel};
-pub use readiness::{EndStatus, ExpectedOutage, Obstacle, PlannedStep, Readiness};
+pub use readiness::{EndStatus, ExchangeWait, ExpectedOutage, Obstacle, PlannedStep, Readiness};
 pub use record::{RollObserver, RollRecord, Step};
 pub use recovery::{Forward, KeySource, Recovery, RollState};
 pub use roll::{Roll, RollOutcome, RollReport, StopPoint};

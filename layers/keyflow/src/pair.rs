@@ -2,7 +2,7 @@
 
 use qkd_hal::{
     Encryptor, Error, ErrorKind, Operation, Result, Support,
-    encryptor::{Activation, ChannelId, ChannelStatus, Staging},
+    encryptor::{Activation, ChannelId, ChannelStatus, EncryptorCapabilities, Staging},
     units::Bits,
 };
 use serde::{Deserialize, Serialize};
@@ -76,11 +76,15 @@ impl RollEnd {
     }
 
     /// Whether the key in use stays when another one is staged.
+    pub(crate) fn keeps_previous(&self) -> bool {
+        self.capabilities().staging.keeps_previous()
+    }
+    /// Whether the slots of a channel have numbers by which keys are addressed.
     pub(crate) fn has_slots(&self) -> bool {
-        matches!(
-            self.encryptor.encryptor_capabilities().staging,
-            Staging::Slots { .. }
-        )
+        matches!(self.capabilities().staging, Staging::Slots { .. })
+    }
+    pub(crate) fn capabilities(&self) -> &EncryptorCapabilities {
+        self.encryptor.encryptor_capabilities()
     }
 
     pub(crate) fn supports(&self, operation: Operation) -> bool {
@@ -89,7 +93,7 @@ impl RollEnd {
 
     /// Whether a key before the new one stays on the device and can be deleted.
     pub(crate) fn can_retire(&self) -> bool {
-        self.has_slots() && self.supports(Operation::Retire)
+        self.keeps_previous() && self.supports(Operation::Retire)
     }
 
     async fn read(&self) -> Result<ChannelStatus> {
@@ -151,21 +155,26 @@ impl EncryptorPair {
         self.size
     }
 
-    /// Whether both ends must be activated. Where the two declare different things, both are.
-    pub(crate) fn activates_both(&self) -> bool {
-        self.any(|end| end.encryptor.encryptor_capabilities().activate_both)
+    /// The ends that must be activated: both, if one of them declares it; otherwise the first one
+    /// whose activation a command starts. None, if both use a staged key at their next exchange.
+    pub(crate) fn ends_to_activate(&self) -> Vec<End> {
+        let commanded = |end: &End| self.end(*end).capabilities().activation.is_commanded();
+        let mut ends: Vec<End> = End::BOTH.into_iter().filter(commanded).collect();
+        if !self.any(|end| end.capabilities().activate_both) {
+            ends.truncate(1);
+        }
+        ends
     }
 
     /// Whether a roll restarts the key exchange.
     pub(crate) fn reinitialises(&self) -> bool {
-        self.any(|end| {
-            end.encryptor.encryptor_capabilities().activation == Activation::ForcedReinitialisation
-        })
+        self.any(|end| end.capabilities().activation == Activation::ForcedReinitialisation)
     }
 
-    /// Whether each end that has slots can delete the key before; `false` if neither has slots.
+    /// Whether each end that keeps the key before can delete it; `false` if neither keeps it.
     pub(crate) fn retires(&self) -> bool {
-        self.any(RollEnd::has_slots) && !self.any(|end| end.has_slots() && !end.can_retire())
+        self.any(RollEnd::keeps_previous)
+            && !self.any(|end| end.keeps_previous() && !end.can_retire())
     }
 
     pub(crate) fn any(&self, is: impl Fn(&RollEnd) -> bool) -> bool {

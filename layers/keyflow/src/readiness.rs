@@ -3,7 +3,7 @@
 use crate::{EncryptorPair, End, Roll, Step, describe};
 use qkd_hal::{
     Descriptor, Error, ErrorKind, KeyId, Operation, Result,
-    encryptor::{ChannelId, ChannelState, ChannelStatus, FailureMode},
+    encryptor::{Activation, ChannelId, ChannelState, ChannelStatus, FailureMode, HalfDoneRoll},
     units::Bits,
 };
 use serde::Serialize;
@@ -53,11 +53,10 @@ impl ExpectedOutage {
         if is_interrupted {
             return Self::Interrupted;
         }
-        if !pair.any(|end| !end.encryptor().encryptor_capabilities().hitless) {
+        if !pair.any(|end| !end.capabilities().hitless.is_hitless()) {
             return Self::None;
         }
-        let declared =
-            End::BOTH.map(|end| pair.end(end).encryptor().encryptor_capabilities().outage);
+        let declared = End::BOTH.map(|end| pair.end(end).capabilities().outage);
         Self::Drops {
             reinitialises: pair.reinitialises(),
             declared: declared.into_iter().flatten().max(),
@@ -80,12 +79,65 @@ impl ExpectedOutage {
     }
 }
 
+/// Wait of a roll for a key exchange that no command starts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case", tag = "kind")]
+#[non_exhaustive]
+pub enum ExchangeWait {
+    /// None: a command activates the new key.
+    None,
+    /// The roll waits for the next key exchange of the encryptors.
+    NextExchange {
+        /// The longest declared time of both ends; `None` if one of them declares none.
+        #[serde(
+            rename = "longest_ns",
+            serialize_with = "qkd_hal::serial::optional_nanoseconds::serialize"
+        )]
+        longest: Option<Duration>,
+    },
+}
+
+impl ExchangeWait {
+    fn of(pair: &EncryptorPair) -> Self {
+        let waits = End::BOTH.map(|end| match pair.end(end).capabilities().activation {
+            Activation::NextExchange { longest } => Some(longest),
+            _ => None,
+        });
+        let longest = match waits {
+            [None, None] => return Self::None,
+            [Some(one), None] | [None, Some(one)] => one,
+            [Some(near), Some(far)] => near.zip(far).map(|(near, far)| near.max(far)),
+        };
+        Self::NextExchange { longest }
+    }
+}
+
+impl fmt::Display for ExchangeWait {
+    /// A line, or nothing.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::None => Ok(()),
+            Self::NextExchange {
+                longest: Some(time),
+            } => writeln!(
+                f,
+                "The encryptors use the new key at their next key exchange, within {}.",
+                humantime::format_duration(*time)
+            ),
+            Self::NextExchange { longest: None } => f.write_str(
+                "The encryptors use the new key at their next key exchange, at a time that is not \
+                 declared.\n",
+            ),
+        }
+    }
+}
+
 impl fmt::Display for ExpectedOutage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::None => f.write_str(
-                "No outage expected: both ends accept the new key before either sends with it.",
-            ),
+            Self::None => {
+                f.write_str("No outage expected: both ends declare that a roll is hitless.")
+            }
             Self::Drops {
                 reinitialises,
                 declared,
@@ -333,8 +385,12 @@ pub struct Readiness {
     pub size_bits: Option<Bits>,
     /// Steps of the roll, in their order.
     pub steps: Vec<PlannedStep>,
+    /// Wait of the roll for a key exchange that no command starts.
+    pub exchange_wait: ExchangeWait,
     /// Traffic that the roll loses.
     pub outage: ExpectedOutage,
+    /// State of traffic if the roll is not completed.
+    pub half_done: HalfDoneRoll,
     /// Keys of interrupted rolls, which the roll replaces and which are never used again.
     pub lost: Vec<KeyId>,
     /// Reasons why the roll cannot start; empty if it can.
@@ -386,7 +442,9 @@ impl Readiness {
             far,
             size_bits,
             steps,
+            exchange_wait: ExchangeWait::of(pair),
             outage,
+            half_done: half_done(pair),
             lost,
             obstacles,
             pair: pair.clone(),
@@ -420,7 +478,10 @@ impl fmt::Display for Readiness {
             )?;
         }
         writeln!(f, "steps: {}", steps_text(&self.steps))?;
-        write!(f, "{}", self.outage)?;
+        write!(f, "{}{}", self.exchange_wait, self.outage)?;
+        if self.half_done == HalfDoneRoll::FailsAtNextExchange {
+            write!(f, "\nIf the roll is interrupted, {}.", self.half_done)?;
+        }
         if let Some(warning) = clear_traffic([&self.near.status, &self.far.status]) {
             write!(f, "\n{warning}")?;
         }
@@ -433,9 +494,10 @@ impl fmt::Display for Readiness {
 
 /// Steps of a roll with a new key.
 fn all_steps(pair: &EncryptorPair) -> Vec<PlannedStep> {
+    let to_activate = pair.ends_to_activate();
     let is_done = |end: End, step: Step| match step {
         Step::Stage | Step::Confirm => true,
-        Step::Activate => end == End::Near || pair.activates_both(),
+        Step::Activate => to_activate.contains(&end),
         Step::Retire => pair.end(end).can_retire(),
     };
     let mut steps = Vec::new();
@@ -446,10 +508,34 @@ fn all_steps(pair: &EncryptorPair) -> Vec<PlannedStep> {
     steps
 }
 
-/// The size of the key to take.
+/// The worse of the states that both ends declare.
+fn half_done(pair: &EncryptorPair) -> HalfDoneRoll {
+    let worse = HalfDoneRoll::FailsAtNextExchange;
+    if pair.any(|end| end.capabilities().half_done_roll == worse) {
+        worse
+    } else {
+        pair.end(End::Near).capabilities().half_done_roll
+    }
+}
+
+/// The size of the key to take, if both ends take a key of one role.
 fn size(pair: &EncryptorPair) -> std::result::Result<Bits, Obstacle> {
-    let [near, far] =
-        End::BOTH.map(|end| &pair.end(end).encryptor().encryptor_capabilities().key_sizes);
+    let form = |end: End| {
+        let at = pair.end(end);
+        at.capabilities().key.as_ref().ok_or_else(|| {
+            let what = "this device reports its state and takes no key";
+            Obstacle::new(ErrorKind::Unsupported, what).with_device(at.device())
+        })
+    };
+    let (near, far) = (form(End::Near)?, form(End::Far)?);
+    if near.role != far.role {
+        let what = format!(
+            "the near end takes a {}, and the far end a {}: one key cannot serve both",
+            near.role, far.role
+        );
+        return Err(Obstacle::new(ErrorKind::InvalidInput, what));
+    }
+    let (near, far) = (&near.sizes, &far.sizes);
     let refused = |what: String| {
         let sizes = format!("the near end accepts {near}, the far end {far}");
         Obstacle::new(ErrorKind::InvalidInput, format!("{what}: {sizes}"))

@@ -170,7 +170,7 @@ impl<'a> Knowledge<'a> {
     fn place(&self, end: End, key: &KeyId) -> KeyPlace {
         let status = self.status[end as usize];
         let may_be = self.may_be_staged(end, key);
-        if !self.pair.end(end).has_slots() {
+        if !self.pair.end(end).keeps_previous() {
             let last = self
                 .keys()
                 .into_iter()
@@ -221,7 +221,7 @@ impl<'a> Knowledge<'a> {
         };
         // An end without slots cannot confirm again without another interruption of traffic, and
         // without both confirmations nothing is deleted: the next roll overwrites that slot.
-        let confirms_again = !self.pair.any(|end| !end.has_slots());
+        let confirms_again = !self.pair.any(|end| !end.keeps_previous());
         let mut slots = self.status[end as usize].slots.iter();
         confirms_again && self.pair.end(end).can_retire() && slots.any(|slot| slot.number != number)
     }
@@ -230,6 +230,7 @@ impl<'a> Knowledge<'a> {
     fn staged(&self, end: End, key: &KeyId, place: KeyPlace) -> Staged {
         let channel = self.pair.end(end).channel();
         let slot = match place {
+            _ if !self.pair.end(end).has_slots() => None,
             KeyPlace::Staged(number) => Some(number),
             KeyPlace::Active(number) => number,
             KeyPlace::Absent | KeyPlace::Unproven => None,
@@ -243,7 +244,11 @@ impl<'a> Knowledge<'a> {
             _ => None,
         });
         match written {
-            Some(staged) if staged.slot == slot && staged.channel == *channel => staged.clone(),
+            Some(staged)
+                if staged.slot == slot && staged.channel == *channel && staged.key_id == *key =>
+            {
+                staged.clone()
+            }
             _ => Staged::new(channel.clone(), key.clone(), slot, "shown by the device"),
         }
     }
@@ -251,16 +256,12 @@ impl<'a> Knowledge<'a> {
     fn forward(&self, key: &KeyId, lost: Vec<KeyId>) -> Recovery {
         let places = self.places(key);
         let is_active = |end: End| matches!(places[end as usize], KeyPlace::Active(_));
-        let to_activate: Vec<End> = if self.pair.activates_both() {
-            End::BOTH
-                .into_iter()
-                .filter(|end| !is_active(*end))
-                .collect()
+        let mut to_activate = self.pair.ends_to_activate();
+        if self.pair.any(|end| end.capabilities().activate_both) {
+            to_activate.retain(|end| !is_active(*end));
         } else if End::BOTH.into_iter().all(is_active) {
-            Vec::new()
-        } else {
-            vec![End::Near]
-        };
+            to_activate.clear();
+        }
         let to_retire = End::BOTH
             .into_iter()
             .filter(|end| self.has_key_to_retire(*end, places[*end as usize]));

@@ -128,7 +128,9 @@ impl Steps<'_> {
 
     async fn confirm(&mut self, end: End, staged: &Staged) -> Result<Confirmation> {
         let (key_id, done) = (self.key_id.clone(), self.done(end, Step::Confirm));
-        let call = self.pair.end(end).encryptor().confirm(staged);
+        let at = self.pair.end(end);
+        let longest = at.capabilities().confirm_timeout;
+        let call = at.encryptor().confirm(staged, longest);
         let record = |confirmation: &Confirmation| {
             if confirmation.is_confirmed() {
                 return done;
@@ -158,22 +160,31 @@ impl Steps<'_> {
     ) -> Result<RollReport> {
         for end in to_activate {
             let so_far = match end {
-                End::Far => "the first end was activated, the second was not",
-                End::Near if self.pair.activates_both() && to_activate.len() == 1 => {
+                End::Far if to_activate.len() > 1 => {
+                    "the first end was activated, the second was not"
+                }
+                End::Near if self.pair.ends_to_activate() != to_activate => {
                     "the second end was activated, the first was not"
                 }
-                End::Near => "both ends have the new key staged, neither was activated before",
+                End::Near | End::Far => {
+                    "both ends have the new key staged, neither was activated before"
+                }
             };
             self.activate(*end, staged[*end as usize])
                 .await
                 .map_err(|e| e.with_progress(so_far))?;
         }
+        let so_far = if to_activate.is_empty() {
+            "both ends have the new key"
+        } else {
+            "the new key was activated"
+        };
         let mut confirmations = Vec::with_capacity(staged.len());
         for (end, staged) in End::BOTH.into_iter().zip(staged) {
             let confirmation = self
                 .confirm(end, staged)
                 .await
-                .map_err(|e| e.with_progress("the new key was activated"))?;
+                .map_err(|e| e.with_progress(so_far))?;
             confirmations.push(confirmation);
         }
         let [near, far] = <[Confirmation; 2]>::try_from(confirmations)
@@ -232,19 +243,10 @@ impl Roll {
                 far.id()
             )));
         }
-        for end in End::BOTH {
-            let sizes = &self
-                .pair
-                .end(end)
-                .encryptor()
-                .encryptor_capabilities()
-                .key_sizes;
-            if !sizes.allow(near.size()) {
-                return Err(Error::invalid(format!(
-                    "key {} has {}, and the {end} accepts {sizes}",
-                    near.id(),
-                    near.size()
-                )));
+        for (end, key) in [(End::Near, near), (End::Far, far)] {
+            if let Some(form) = &self.pair.end(end).capabilities().key {
+                let named = |e: Error| Error::invalid(format!("the {end}: {}", e.message()));
+                form.check(key).map_err(named)?;
             }
         }
         if self.lost.contains(near.id()) {
@@ -299,7 +301,7 @@ impl Roll {
         }
         let near = steps.stage(End::Near, near_key).await?;
         // A secret that was overwritten cannot be restored: the far end must get the same one.
-        if steps.observer.is_stop_requested() && pair.end(End::Near).has_slots() {
+        if steps.observer.is_stop_requested() && pair.end(End::Near).keeps_previous() {
             steps.record(stopped).await;
             return Ok(RollOutcome::Stopped(StopPoint::NearStaged));
         }
@@ -307,17 +309,12 @@ impl Roll {
             .stage(End::Far, far_key)
             .await
             .map_err(|e| e.with_progress("the first end has the new key staged"))?;
-        let to_activate = if pair.activates_both() {
-            &End::BOTH[..]
-        } else {
-            &[End::Near]
-        };
         let to_retire: Vec<End> = End::BOTH
             .into_iter()
             .filter(|end| pair.end(*end).can_retire())
             .collect();
         let report = steps
-            .complete([&near, &far], to_activate, &to_retire)
+            .complete([&near, &far], &pair.ends_to_activate(), &to_retire)
             .await?;
         Ok(RollOutcome::Ended(Box::new(report)))
     }

@@ -12,8 +12,10 @@ use crate::{
     qkd::{KeyStore, ModuleStatus, Performance},
     reading::{Measured, Reading},
     request::Answer,
+    text::printable,
     units::DecibelMilliwatts,
 };
+use std::fmt;
 use zeroize::Zeroizing;
 
 /// An answer that the check examines, on its own type: only layers need it as an outcome.
@@ -40,14 +42,9 @@ any_value_is_possible!(
     ModuleStatus,
     KeyStore,
     Vec<ChannelId>,
-    ChannelStatus,
-    Staged,
-    Confirmation,
     TrafficCounters,
     Measured<CrossConnects>,
-    Vec<PortStatus>,
     ApplyReport,
-    MonitorStatus,
     Attenuation,
     Vec<GroupId>,
 );
@@ -67,7 +64,13 @@ impl CheckedAnswer for Vec<Reading> {
 }
 
 impl CheckedAnswer for Vec<Measured<DecibelMilliwatts>> {
-    fn check(self, _: &Seen, _: &Request<'_>) -> Result<Self> {
+    fn check(self, _: &Seen, request: &Request<'_>) -> Result<Self> {
+        if let Request::Power { ports } = request
+            && self.len() != ports.len()
+        {
+            let what = format!("{} powers of {} ports came", self.len(), ports.len());
+            return Err(of_another_request(request, &what));
+        }
         let all = self.into_iter().map(Measured::within_physical_range);
         Ok(all.collect())
     }
@@ -95,10 +98,94 @@ impl CheckedAnswer for Zeroizing<Vec<u8>> {
 }
 
 impl CheckedAnswer for Measured<ProtectionStatus> {
-    fn check(mut self, _: &Seen, _: &Request<'_>) -> Result<Self> {
+    fn check(mut self, _: &Seen, request: &Request<'_>) -> Result<Self> {
+        if let Request::ProtectionStatus { group } = request {
+            check_same(request, "group", &self.value.group, group)?;
+        }
         check_paths(&mut self.value)?;
         Ok(self)
     }
+}
+
+impl CheckedAnswer for Vec<PortStatus> {
+    fn check(self, _: &Seen, request: &Request<'_>) -> Result<Self> {
+        match request {
+            // No port means all ports.
+            Request::Ports { ports }
+                if !ports.is_empty() && !self.iter().map(|s| s.port).eq(ports.iter().copied()) =>
+            {
+                let what = "the ports are not those that were requested";
+                Err(of_another_request(request, what))
+            }
+            _ => Ok(self),
+        }
+    }
+}
+
+impl CheckedAnswer for MonitorStatus {
+    fn check(self, _: &Seen, request: &Request<'_>) -> Result<Self> {
+        if let Request::Monitor { port } = request {
+            check_same(request, "port", &self.port, port)?;
+        }
+        Ok(self)
+    }
+}
+
+impl CheckedAnswer for ChannelStatus {
+    fn check(self, _: &Seen, request: &Request<'_>) -> Result<Self> {
+        if let Request::Channel { channel } = request {
+            check_same(request, "channel", &self.channel, channel)?;
+        }
+        Ok(self)
+    }
+}
+
+impl CheckedAnswer for Staged {
+    fn check(self, _: &Seen, request: &Request<'_>) -> Result<Self> {
+        if let Request::Stage { channel, key } = request {
+            check_same(request, "channel", &self.channel, channel)?;
+            check_same(request, "key", &self.key_id, key.id())?;
+        }
+        Ok(self)
+    }
+}
+
+impl CheckedAnswer for Confirmation {
+    /// Only a key that was confirmed has consequences: the one before it may be deleted.
+    fn check(self, _: &Seen, request: &Request<'_>) -> Result<Self> {
+        match (request, self.clone().confirmed()) {
+            (Request::Confirm { staged, .. }, Ok(confirmed)) if confirmed.staged() != &**staged => {
+                let what = "the confirmed key is not the staged one";
+                Err(of_another_request(request, what))
+            }
+            _ => Ok(self),
+        }
+    }
+}
+
+/// The error of an answer that does not belong to its request.
+fn of_another_request(request: &Request<'_>, what: &str) -> Error {
+    Error::misbehaved(DeviceMisbehaved::ReplyForAnotherRequest, what)
+        .with_effect(request.operation().effect_without_answer())
+}
+
+/// The most characters of a name that an error shows.
+const LONGEST_NAME: usize = 80;
+
+/// Checks that the answer is about what was asked.
+fn check_same<T: PartialEq + fmt::Display>(
+    request: &Request<'_>,
+    what: &str,
+    answered: &T,
+    asked: &T,
+) -> Result<()> {
+    if answered == asked {
+        return Ok(());
+    }
+    let answered = answered.to_string();
+    let answered = printable(&answered, LONGEST_NAME);
+    let what = format!("the answer is about {what} `{answered}` and not about `{asked}`");
+    Err(of_another_request(request, &what))
 }
 
 fn check_qber(performance: &Performance) -> Result<()> {

@@ -1,7 +1,7 @@
 //! The check of arguments, before a driver is called.
 
 use crate::{
-    Device, Encryptor, Error, ErrorKind, KeyId, RandomSource, Request, Result,
+    Device, Encryptor, Error, ErrorKind, RandomSource, Request, Result,
     parameter::{self, ParameterSpec},
     qkd::KeyRequest,
 };
@@ -73,23 +73,16 @@ pub(super) fn of_encryptor<T: Encryptor + ?Sized>(
     let Request::Stage { key, .. } = request else {
         return Ok(());
     };
-    let sizes = &encryptor.encryptor_capabilities().key_sizes;
-    if !sizes.allow(key.size()) {
-        return Err(Error::invalid(format!(
-            "unsupported key size {}; this device accepts {sizes}",
-            key.size()
-        )));
+    let Some(form) = &encryptor.encryptor_capabilities().key else {
+        return Err(Error::unsupported(
+            request.operation().name(),
+            "this device takes no key",
+        ));
+    };
+    match key.key() {
+        Some(key) => form.check(key),
+        None => form.check_label(key.id(), key.size(), key.role()),
     }
-    // The name of a key in an encryptor is a CKN. Of a KME's id, longer tokens exist.
-    if key.id().as_bytes().len() > KeyId::MAX {
-        return Err(Error::invalid(format!(
-            "key id `{}` has more than {} bytes, which no encryptor can store as the key's name; \
-             use a key with a shorter id",
-            key.id(),
-            KeyId::MAX
-        )));
-    }
-    Ok(())
 }
 
 /// Checks a request of a random source.

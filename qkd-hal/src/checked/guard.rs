@@ -13,7 +13,7 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
 };
-use tracing::Instrument;
+use tracing::{Instrument, Span};
 
 #[derive(Debug, Clone, Copy)]
 enum Admission {
@@ -30,6 +30,8 @@ pub struct CallGuard {
     descriptor: Descriptor,
     verdicts: [Admission; Operation::ALL.len()],
     closed: AtomicBool,
+    /// Set after the driver has closed the device. A `close` whose future was dropped has not.
+    ended: AtomicBool,
     seen: Seen,
     undeclared_reads: AtomicBool,
     /// Index of the first assumption for which an operation was refused.
@@ -59,6 +61,7 @@ impl CallGuard {
             descriptor: descriptor.clone(),
             verdicts,
             closed: AtomicBool::new(false),
+            ended: AtomicBool::new(false),
             seen: Seen::default(),
             undeclared_reads: AtomicBool::new(false),
             refused_for: OnceLock::new(),
@@ -166,18 +169,23 @@ impl CallGuard {
         call: impl Future<Output = Result<T>> + Send,
     ) -> Result<T> {
         if self.has_layers.load(Ordering::Acquire) {
-            let call = self.run_checked(request, check_arguments, call);
             // On the heap, so that the future of a call without layers stays small.
-            Box::pin(self.run_layered(request, call)).await
-        } else {
-            self.run_checked(request, check_arguments, call).await
+            return Box::pin(self.run_layered(request, check_arguments, call)).await;
         }
+        let span = self.begin(request, check_arguments)?;
+        let result = if span.is_disabled() {
+            call.await
+        } else {
+            call.instrument(span.clone()).await
+        };
+        self.end(request, &span, result)
     }
 
     /// Lets a call pass through the layers, which see its answer as an outcome.
     async fn run_layered<T: CheckedAnswer>(
         &self,
         request: &Request<'_>,
+        check_arguments: impl FnOnce(&Request<'_>) -> Result<()> + Send,
         call: impl Future<Output = Result<T>> + Send,
     ) -> Result<T> {
         let layers = Arc::clone(&self.layers.read().unwrap_or_else(PoisonError::into_inner));
@@ -187,7 +195,14 @@ impl CallGuard {
             .enter(Call { device, request })
             .await
             .map_err(refuse)?;
-        match call.await {
+        let result = match self.begin(request, check_arguments) {
+            Ok(span) => {
+                let result = call.instrument(span.clone()).await;
+                self.end(request, &span, result)
+            }
+            Err(error) => Err(error),
+        };
+        match result {
             Ok(answer) => {
                 let outcome = answer.into_outcome();
                 entered.end(CallEnd::Returned(&outcome));
@@ -200,12 +215,12 @@ impl CallGuard {
         }
     }
 
-    async fn run_checked<T: CheckedAnswer>(
+    /// Checks a request before the driver is called, and returns the span of the call.
+    fn begin(
         &self,
         request: &Request<'_>,
         check_arguments: impl FnOnce(&Request<'_>) -> Result<()>,
-        call: impl Future<Output = Result<T>> + Send,
-    ) -> Result<T> {
+    ) -> Result<Span> {
         let operation = request.operation();
         self.check(operation)?;
         let span = tracing::info_span!(
@@ -214,27 +229,51 @@ impl CallGuard {
             operation = operation.name(),
             outcome = tracing::field::Empty
         );
-        let result = match check_arguments(request) {
-            Ok(()) => call.instrument(span.clone()).await,
-            Err(error) => Err(error),
-        };
-        match result.and_then(|answer| answer.check(&self.seen, request)) {
-            Ok(answer) => {
-                span.record("outcome", "ok");
-                Ok(answer)
-            }
-            Err(error) => {
-                span.record("outcome", error.kind().name());
-                if operation == Operation::Identity {
-                    self.seen.note_replaced(&error);
-                }
-                Err(self.refuse(operation, error))
-            }
+        match check_arguments(request) {
+            Ok(()) => Ok(span),
+            Err(error) => Err(self.failed(operation, &span, error)),
         }
     }
 
-    /// Closes the guard; whether it was open.
+    /// Checks what the driver returned, and records it in the span.
+    fn end<T: CheckedAnswer>(
+        &self,
+        request: &Request<'_>,
+        span: &Span,
+        result: Result<T>,
+    ) -> Result<T> {
+        match result.and_then(|answer| answer.check(&self.seen, request)) {
+            Ok(answer) => {
+                record_outcome(span, "ok");
+                Ok(answer)
+            }
+            Err(error) => Err(self.failed(request.operation(), span, error)),
+        }
+    }
+
+    fn failed(&self, operation: Operation, span: &Span, error: Error) -> Error {
+        record_outcome(span, error.kind().name());
+        if operation == Operation::Identity {
+            self.seen.note_replaced(&error);
+        }
+        self.refuse(operation, error)
+    }
+
+    /// Refuses all calls from now on. Returns whether the driver has closed the device.
     pub(super) fn close(&self) -> bool {
-        !self.closed.swap(true, Ordering::AcqRel)
+        self.closed.store(true, Ordering::Release);
+        self.ended.load(Ordering::Acquire)
+    }
+
+    /// Notes that the driver has closed the device.
+    pub(super) fn note_ended(&self) {
+        self.ended.store(true, Ordering::Release);
+    }
+}
+
+/// Records the outcome of a call. A span that is not enabled would first look its field up.
+fn record_outcome(span: &Span, outcome: &str) {
+    if !span.is_disabled() {
+        span.record("outcome", outcome);
     }
 }

@@ -10,9 +10,10 @@
 //!   (`IdentityChanged`);
 //! - arguments outside the declared ranges (`InvalidInput`).
 //!
-//! It also checks results. A key ID that was delivered before, a key of another size and a QBER
-//! outside 0 to 1 are reported as misbehaviour of the device. Each operation runs in a `tracing`
-//! span with device, operation and outcome.
+//! It also checks results. A key ID that was delivered before, a key of another size, a QBER
+//! outside 0 to 1 and an answer about another port, channel, key or group than the requested one
+//! are reported as misbehaviour of the device. Each operation runs in a `tracing` span with device,
+//! operation and outcome.
 
 mod answer;
 mod arguments;
@@ -37,7 +38,7 @@ use crate::{
     reading::Reading,
 };
 use async_trait::async_trait;
-use std::{borrow::Cow, sync::Arc};
+use std::{borrow::Cow, sync::Arc, time::Duration};
 use zeroize::Zeroizing;
 
 /// A handle with its check and its layers.
@@ -89,18 +90,21 @@ impl<T: Device + ?Sized> Device for Checked<T> {
     }
     async fn identity(&self) -> Result<Identity> {
         let call = self.inner.identity();
-        let request = Request::Identity;
-        self.call_guard.run(&request, no_arguments, call).await
+        self.call_guard
+            .run(&Request::Identity, no_arguments, call)
+            .await
     }
     async fn health(&self) -> Result<Health> {
         let call = self.inner.health();
-        let request = Request::Health;
-        self.call_guard.run(&request, no_arguments, call).await
+        self.call_guard
+            .run(&Request::Health, no_arguments, call)
+            .await
     }
     async fn telemetry(&self) -> Result<Vec<Reading>> {
         let call = self.inner.telemetry();
-        let request = Request::Telemetry;
-        self.call_guard.run(&request, no_arguments, call).await
+        self.call_guard
+            .run(&Request::Telemetry, no_arguments, call)
+            .await
     }
     async fn parameter(&self, name: &str) -> Result<ParameterValue> {
         let call = self.inner.parameter(name);
@@ -121,10 +125,11 @@ impl<T: Device + ?Sized> Device for Checked<T> {
     }
     async fn close(&self) -> Result<()> {
         if self.call_guard.close() {
-            self.inner.close().await
-        } else {
-            Ok(())
+            return Ok(());
         }
+        let closed = self.inner.close().await;
+        self.call_guard.note_ended();
+        closed
     }
 }
 
@@ -135,33 +140,39 @@ impl<T: QkdModule + ?Sized> QkdModule for Checked<T> {
     }
     async fn status(&self) -> Result<ModuleStatus> {
         let call = self.inner.status();
-        let request = Request::ModuleStatus;
-        self.call_guard.run(&request, no_arguments, call).await
+        self.call_guard
+            .run(&Request::ModuleStatus, no_arguments, call)
+            .await
     }
     async fn performance(&self) -> Result<Performance> {
         let call = self.inner.performance();
-        let request = Request::Performance;
-        self.call_guard.run(&request, no_arguments, call).await
+        self.call_guard
+            .run(&Request::Performance, no_arguments, call)
+            .await
     }
     async fn key_store(&self) -> Result<KeyStore> {
         let call = self.inner.key_store();
-        let request = Request::KeyStore;
-        self.call_guard.run(&request, no_arguments, call).await
+        self.call_guard
+            .run(&Request::KeyStore, no_arguments, call)
+            .await
     }
     async fn start(&self) -> Result<()> {
         let call = self.inner.start();
-        let request = Request::Start;
-        self.call_guard.run(&request, no_arguments, call).await
+        self.call_guard
+            .run(&Request::Start, no_arguments, call)
+            .await
     }
     async fn stop(&self) -> Result<()> {
         let call = self.inner.stop();
-        let request = Request::Stop;
-        self.call_guard.run(&request, no_arguments, call).await
+        self.call_guard
+            .run(&Request::Stop, no_arguments, call)
+            .await
     }
     async fn calibrate(&self) -> Result<()> {
         let call = self.inner.calibrate();
-        let request = Request::Calibrate;
-        self.call_guard.run(&request, no_arguments, call).await
+        self.call_guard
+            .run(&Request::Calibrate, no_arguments, call)
+            .await
     }
     async fn take_keys(&self, request: &KeyRequest) -> Result<Vec<Key>> {
         let call = self.inner.take_keys(request);
@@ -188,8 +199,9 @@ impl<T: Encryptor + ?Sized> Encryptor for Checked<T> {
     }
     async fn channels(&self) -> Result<Vec<ChannelId>> {
         let call = self.inner.channels();
-        let request = Request::Channels;
-        self.call_guard.run(&request, no_arguments, call).await
+        self.call_guard
+            .run(&Request::Channels, no_arguments, call)
+            .await
     }
     async fn channel(&self, channel: &ChannelId) -> Result<ChannelStatus> {
         let call = self.inner.channel(channel);
@@ -215,10 +227,11 @@ impl<T: Encryptor + ?Sized> Encryptor for Checked<T> {
         };
         self.call_guard.run(&request, no_arguments, call).await
     }
-    async fn confirm(&self, staged: &Staged) -> Result<Confirmation> {
-        let call = self.inner.confirm(staged);
+    async fn confirm(&self, staged: &Staged, longest: Duration) -> Result<Confirmation> {
+        let call = self.inner.confirm(staged, longest);
         let request = Request::Confirm {
             staged: Cow::Borrowed(staged),
+            longest,
         };
         self.call_guard.run(&request, no_arguments, call).await
     }

@@ -2,52 +2,47 @@
 
 use super::delivered::Delivered;
 use crate::{Error, ErrorKind, Identity, Key, Result};
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
-#[derive(Debug, Default)]
-struct Known {
-    first: Option<Identity>,
-    replaced: Option<String>,
-}
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// The identity that responded first, and the ids of the keys that were delivered.
 #[derive(Debug, Default)]
 pub struct Seen {
-    /// After another device has responded, it holds the error for every later call.
-    known: Mutex<Known>,
+    first: Mutex<Option<Identity>>,
+    /// The error for every later call, after another device has responded.
+    replaced: OnceLock<String>,
     delivered: Mutex<Delivered>,
 }
 
 impl Seen {
-    fn known(&self) -> MutexGuard<'_, Known> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    fn first(&self) -> MutexGuard<'_, Option<Identity>> {
+        self.first.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Sets the reference identity, unless there is one.
     pub(super) fn expect_identity(&self, opened: Identity) {
-        self.known().first.get_or_insert(opened);
+        self.first().get_or_insert(opened);
     }
 
     /// The identity with which later ones are compared.
     pub(super) fn reference_identity(&self) -> Option<Identity> {
-        self.known().first.clone()
+        self.first().clone()
     }
 
     /// The error for every call, after another device has responded.
-    pub(super) fn replaced(&self) -> Option<String> {
-        self.known().replaced.clone()
+    pub(super) fn replaced(&self) -> Option<&str> {
+        self.replaced.get().map(String::as_str)
     }
 
     /// Compares the responding identity with the reference identity. A different identity closes
     /// the handle for all operations.
     pub(super) fn check_identity(&self, found: &Identity) -> Result<()> {
-        let mut known = self.known();
-        let first = known.first.get_or_insert_with(|| found.clone());
+        let mut known = self.first();
+        let first = known.get_or_insert_with(|| found.clone());
         if first.is_same_device(found) {
             return Ok(());
         }
         let why = format!("{first} was opened, and {found} answers now; the handle is closed");
-        known.replaced = Some(why.clone());
+        let _ = self.replaced.set(why.clone());
         Err(Error::new(ErrorKind::IdentityChanged, why))
     }
 
@@ -55,7 +50,7 @@ impl Seen {
     pub(super) fn note_replaced(&self, error: &Error) {
         if error.kind() == ErrorKind::IdentityChanged {
             let why = format!("{}; the handle is closed", error.message());
-            self.known().replaced.get_or_insert(why);
+            let _ = self.replaced.set(why);
         }
     }
 

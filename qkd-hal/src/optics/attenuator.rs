@@ -120,13 +120,16 @@ pub struct AttenuatorCapabilities {
     /// Whether it can be transparent, and at its maximum.
     pub ends: bool,
     /// The losses to which it can be set, in dB.
-    #[serde(rename = "loss_db")]
+    #[serde(rename = "loss_db", with = "crate::serial::optional_number_range")]
     pub loss: Option<RangeInclusive<f64>>,
     /// The output powers to which it can be set, in dBm.
-    #[serde(rename = "output_power_dbm")]
+    #[serde(
+        rename = "output_power_dbm",
+        with = "crate::serial::optional_number_range"
+    )]
     pub output_power: Option<RangeInclusive<f64>>,
     /// The differences to another port to which it can be set, in dB.
-    #[serde(rename = "relative_db")]
+    #[serde(rename = "relative_db", with = "crate::serial::optional_number_range")]
     pub relative: Option<RangeInclusive<f64>>,
 }
 

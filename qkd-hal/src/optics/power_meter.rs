@@ -18,10 +18,13 @@ pub struct PowerMeterCapabilities {
     #[serde(rename = "averaging_ns", with = "crate::serial::nanoseconds_list")]
     pub averaging: Vec<Duration>,
     /// The wavelengths to which it can be set, in nm.
-    #[serde(rename = "wavelengths_nm")]
+    #[serde(
+        rename = "wavelengths_nm",
+        with = "crate::serial::optional_number_range"
+    )]
     pub wavelengths: Option<RangeInclusive<f64>>,
     /// The powers at which an alarm can be set, in dBm.
-    #[serde(rename = "alarms_dbm")]
+    #[serde(rename = "alarms_dbm", with = "crate::serial::optional_number_range")]
     pub alarms: Option<RangeInclusive<f64>>,
 }
 

@@ -65,7 +65,7 @@ impl fmt::Display for Request<'_> {
                 let channel = name(&channel.0);
                 write!(f, "channel {channel}, key {}, {}", key.id(), key.size())?;
             }
-            Self::Activate { staged } | Self::Confirm { staged } => {
+            Self::Activate { staged } | Self::Confirm { staged, .. } => {
                 write!(
                     f,
                     "channel {}, key {}",

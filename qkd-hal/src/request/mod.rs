@@ -39,7 +39,7 @@ pub use proxy::{Proxy, ProxyDevice};
 
 use crate::{
     Key, KeyId, Operation,
-    encryptor::{ChannelId, Confirmed, Staged},
+    encryptor::{ChannelId, Confirmed, KeyRole, Staged},
     optics::{
         Attenuation, MonitorSetting, Plan, Port,
         protection::{ExternalCommand, GroupId, ProtectionSetting},
@@ -49,7 +49,7 @@ use crate::{
     units::Bits,
 };
 use serde::{Deserialize, Serialize};
-use std::borrow::Cow;
+use std::{borrow::Cow, time::Duration};
 
 /// A call of one operation with its arguments.
 ///
@@ -103,7 +103,11 @@ pub enum Request<'a> {
     /// [`Encryptor::activate`](crate::Encryptor::activate).
     Activate { staged: Cow<'a, Staged> },
     /// [`Encryptor::confirm`](crate::Encryptor::confirm).
-    Confirm { staged: Cow<'a, Staged> },
+    Confirm {
+        staged: Cow<'a, Staged>,
+        #[serde(rename = "longest_ns", with = "crate::serial::nanoseconds")]
+        longest: Duration,
+    },
     /// [`Encryptor::retire`](crate::Encryptor::retire).
     Retire { confirmed: Cow<'a, Confirmed> },
     /// [`Encryptor::zeroize`](crate::Encryptor::zeroize).
@@ -154,7 +158,7 @@ pub enum Request<'a> {
     },
 }
 
-/// The key of a request: its id and size and, on the side that has it, the key.
+/// The key of a request: its id, size and role and, on the side that has it, the key.
 ///
 /// It serialises without the key.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -162,6 +166,8 @@ pub struct KeyArgument<'a> {
     id: Cow<'a, KeyId>,
     #[serde(rename = "size_bits")]
     size: Bits,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    role: Option<KeyRole>,
     #[serde(skip)]
     key: Option<&'a Key>,
 }
@@ -177,6 +183,11 @@ impl<'a> KeyArgument<'a> {
     pub fn size(&self) -> Bits {
         self.size
     }
+    /// Returns the purpose of the key; `None` if it was not assigned.
+    #[must_use]
+    pub fn role(&self) -> Option<KeyRole> {
+        self.role
+    }
     /// Returns the key; `None` if the request has travelled without it.
     #[must_use]
     pub fn key(&self) -> Option<&'a Key> {
@@ -189,6 +200,7 @@ impl<'a> From<&'a Key> for KeyArgument<'a> {
         Self {
             id: Cow::Borrowed(key.id()),
             size: key.size(),
+            role: key.role(),
             key: Some(key),
         }
     }
@@ -234,10 +246,12 @@ impl Request<'_> {
             Self::Stage {
                 channel,
                 key: named,
-            } if *named.id == *key.id() && named.size == key.size() => Ok(Request::Stage {
-                channel: Cow::Borrowed(channel),
-                key: KeyArgument::from(key),
-            }),
+            } if *named.id == *key.id() && (named.size, named.role) == (key.size(), key.role()) => {
+                Ok(Request::Stage {
+                    channel: Cow::Borrowed(channel),
+                    key: KeyArgument::from(key),
+                })
+            }
             _ => Err(crate::Error::invalid(format!(
                 "key {} is not that of the request {self}",
                 key.id()
@@ -269,6 +283,7 @@ impl Request<'_> {
                 key: KeyArgument {
                     id: owned(key.id),
                     size: key.size,
+                    role: key.role,
                     key: None,
                 },
             },
@@ -287,8 +302,9 @@ impl Request<'_> {
             Self::Activate { staged } => Request::Activate {
                 staged: owned(staged),
             },
-            Self::Confirm { staged } => Request::Confirm {
+            Self::Confirm { staged, longest } => Request::Confirm {
                 staged: owned(staged),
+                longest,
             },
             Self::Retire { confirmed } => Request::Retire {
                 confirmed: owned(confirmed),

@@ -2,8 +2,8 @@
 
 use super::{Answer, Caller, Request};
 use crate::{
-    Capabilities, Declarations, Descriptor, Device, Encryptor, EventStream, Health, Identity, Key,
-    KeyId, QkdModule, RandomSource, Result,
+    Capabilities, Declarations, Descriptor, Device, Effect, Encryptor, EventStream, Health,
+    Identity, Key, KeyId, QkdModule, RandomSource, Result,
     encryptor::{
         ChannelId, ChannelStatus, Confirmation, Confirmed, EncryptorCapabilities, Staged,
         TrafficCounters,
@@ -14,7 +14,7 @@ use crate::{
     reading::Reading,
 };
 use async_trait::async_trait;
-use std::{borrow::Cow, sync::Arc};
+use std::{borrow::Cow, sync::Arc, time::Duration};
 use zeroize::Zeroizing;
 
 /// A device that is reached by requests: what it declares, and what answers them. All its handles
@@ -62,9 +62,15 @@ impl<D> Proxy<D> {
     /// Makes a call and takes its value out of the outcome.
     ///
     /// # Errors
-    /// Those of [`Caller::call`] and [`Answer::from_outcome`].
+    /// Those of [`Caller::call`] and [`Answer::from_outcome`]. If the request changes the device,
+    /// an outcome of another operation has effect `Unknown`.
     pub async fn ask<T: Answer>(&self, request: Request<'_>) -> Result<T> {
-        T::from_outcome(self.device.caller.call(&request).await?)
+        let effect = request.operation().effect_without_answer();
+        let outcome = self.device.caller.call(&request).await?;
+        T::from_outcome(outcome).map_err(|error| match error.effect() {
+            Effect::None => error.with_effect(effect),
+            _ => error,
+        })
     }
 }
 
@@ -157,9 +163,9 @@ impl Encryptor for Proxy<EncryptorCapabilities> {
         let staged = Cow::Borrowed(staged);
         self.ask(Request::Activate { staged }).await
     }
-    async fn confirm(&self, staged: &Staged) -> Result<Confirmation> {
+    async fn confirm(&self, staged: &Staged, longest: Duration) -> Result<Confirmation> {
         let staged = Cow::Borrowed(staged);
-        self.ask(Request::Confirm { staged }).await
+        self.ask(Request::Confirm { staged, longest }).await
     }
     async fn retire(&self, confirmed: &Confirmed) -> Result<()> {
         let confirmed = Cow::Borrowed(confirmed);

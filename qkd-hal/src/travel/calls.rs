@@ -1,6 +1,6 @@
 //! Strategies for declarations, requests and outcomes.
 
-use super::{keys::*, light::*, values::*};
+use super::{encryption::*, keys::*, light::*, values::*};
 use crate::{
     Declarations, DeviceUri, Key, Outcome, Request, Support,
     encryptor::ChannelId,
@@ -52,8 +52,11 @@ pub(super) fn random_bytes() -> impl Strategy<Value = RandomBytes> {
     any::<u32>().prop_map(|n| RandomBytes::Absent(n as usize))
 }
 pub(super) fn key_argument() -> impl Strategy<Value = KeyArgument<'static>> {
-    key_id().prop_map(|id| {
-        let key = Key::new(id, Zeroizing::new(vec![7; 32]));
+    (key_id(), option::of(key_role())).prop_map(|(id, role)| {
+        let mut key = Key::new(id, Zeroizing::new(vec![7; 32]));
+        if let Some(role) = role {
+            key = key.with_role(role);
+        }
         let channel = Cow::Owned(ChannelId::from("ca1"));
         let request = Request::Stage {
             channel,
@@ -97,7 +100,8 @@ pub(super) fn request() -> impl Strategy<Value = Request<'static>> {
         channel().prop_map(|channel| Request::Channel { channel }),
         (channel(), key_argument()).prop_map(|(channel, key)| Request::Stage { channel, key }),
         cow(staged()).prop_map(|staged| Request::Activate { staged }),
-        cow(staged()).prop_map(|staged| Request::Confirm { staged }),
+        (cow(staged()), duration())
+            .prop_map(|(staged, longest)| Request::Confirm { staged, longest }),
         cow(confirmed()).prop_map(|confirmed| Request::Retire { confirmed }),
         channel().prop_map(|channel| Request::Zeroize { channel }),
         (channel(), any::<bool>()).prop_map(|(channel, on)| Request::SetEncryption { channel, on }),

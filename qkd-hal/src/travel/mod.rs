@@ -1,11 +1,13 @@
 //! All data of the contracts travels: what was serialised and deserialised is what it was.
 
 mod calls;
+mod encryption;
 mod keys;
 mod light;
 mod values;
 
 use calls::*;
+use encryption::*;
 use keys::*;
 use light::*;
 use values::*;
@@ -124,12 +126,18 @@ travelling! {
     GroupId: group_id();
     Health: health();
     HealthState: health_state();
+    HalfDoneRoll: half_done_roll();
     Hertz: number().prop_map(Hertz);
+    Hitless: hitless();
     Identity: identity();
+    KeyAlphabet: key_alphabet();
     KeyArgument: key_argument();
+    KeyForm: key_form();
     KeyId: key_id();
+    KeyIdForm: key_id_form();
     KeyLabel: key_label();
     KeyRequest: key_request();
+    KeyRole: key_role();
     KeySizes: key_sizes();
     KeyStore: key_store();
     Keys: keys();
@@ -150,6 +158,7 @@ travelling! {
     PathStatus: path_status();
     Performance: performance();
     Plan: plan();
+    PolicyOwner: policy_owner();
     Port: port();
     PortState: port_state();
     PortStatus: port_status();

@@ -48,9 +48,12 @@ pub(super) fn time() -> impl Strategy<Value = SystemTime> {
     (0..253_402_300_799_u64, 0..1_000_000_000_u32)
         .prop_map(|(s, ns)| SystemTime::UNIX_EPOCH + Duration::new(s, ns))
 }
-/// A finite range: infinite ones are written as types, not as ranges.
 pub(super) fn range() -> impl Strategy<Value = RangeInclusive<f64>> {
-    (-1e6..1e6_f64, 0.0..1e6_f64).prop_map(|(low, width)| low..=low + width)
+    let limit = f64::INFINITY;
+    prop_oneof![
+        (-1e6..1e6_f64, 0.0..1e6_f64).prop_map(|(low, width)| low..=low + width),
+        select(vec![-limit..=0.0, -30.0..=limit, -limit..=limit]),
+    ]
 }
 pub(super) fn quality() -> impl Strategy<Value = Quality> {
     use Quality::{Good, Invalid, OutOfRange, Stale};

@@ -40,8 +40,9 @@ impl OpticalSwitch for Checked<dyn OpticalSwitch> {
     }
     async fn connections(&self) -> Result<Measured<CrossConnects>> {
         let call = self.inner().connections();
-        let request = Request::Connections;
-        self.call_guard().run(&request, no_arguments, call).await
+        self.call_guard()
+            .run(&Request::Connections, no_arguments, call)
+            .await
     }
     async fn ports(&self, ports: &[Port]) -> Result<Vec<PortStatus>> {
         let call = self.inner().ports(ports);

@@ -32,8 +32,9 @@ impl Protection for Checked<dyn Protection> {
     }
     async fn groups(&self) -> Result<Vec<GroupId>> {
         let call = self.inner().groups();
-        let request = Request::ProtectionGroups;
-        self.call_guard().run(&request, no_arguments, call).await
+        self.call_guard()
+            .run(&Request::ProtectionGroups, no_arguments, call)
+            .await
     }
     async fn protection(&self, group: &GroupId) -> Result<Measured<ProtectionStatus>> {
         let call = self.inner().protection(group);

@@ -43,14 +43,14 @@ impl Broken {
                 result = Ok(pretended(channel, key.id()));
             }
             ("ENC-07", Request::Activate { .. }, Err(_)) => result = Ok(Outcome::Done),
-            ("ENC-08" | "ENC-12", Request::Confirm { staged }, _) => {
+            ("ENC-08" | "ENC-12", Request::Confirm { staged, .. }, _) => {
                 let confirmation = Confirmation::new(staged, true, "surely");
                 result = Ok(Outcome::Confirmation(confirmation));
             }
             ("ENC-09", _, Ok(Outcome::Staged(staged))) => {
                 self.opened.encryptor()?.activate(staged).await?;
             }
-            ("ENC-13", Request::Confirm { staged }, Ok(Outcome::Confirmation(c))) => {
+            ("ENC-13", Request::Confirm { staged, .. }, Ok(Outcome::Confirmation(c))) => {
                 *c = Confirmation::new(staged, c.is_confirmed(), c.evidence())
                     .with_outage(Duration::from_secs(1));
             }

@@ -21,6 +21,9 @@ use std::{
 };
 use tokio::{sync::broadcast, time::Instant};
 
+/// The time within which a roll is confirmed.
+const HALF_A_MINUTE: Duration = Duration::from_secs(30);
+
 const ROW: u32 = 1_295_104;
 
 struct State {
@@ -160,7 +163,7 @@ async fn a_roll_is_confirmed_with_its_outage_and_the_secret_is_never_read() {
         Value::text("ab".repeat(32))
     );
     encryptor.activate(&staged).await.unwrap();
-    let confirmation = encryptor.confirm(&staged).await.unwrap();
+    let confirmation = encryptor.confirm(&staged, HALF_A_MINUTE).await.unwrap();
     assert!(confirmation.is_confirmed(), "{confirmation:?}");
     let gap = confirmation.outage().unwrap().value.as_secs_f64();
     assert!((2.5..=3.5).contains(&gap), "{gap}");
@@ -175,7 +178,7 @@ async fn a_failed_exchange_is_not_confirmed() {
     let staged = encryptor.stage(&channel(), &key()).await.unwrap();
     assert!(
         encryptor
-            .confirm(&staged)
+            .confirm(&staged, HALF_A_MINUTE)
             .await
             .unwrap()
             .evidence()
@@ -187,7 +190,7 @@ async fn a_failed_exchange_is_not_confirmed() {
         oid::alarm(oid::ALARM_SEVERITY).child(&[ROW, 223]),
         Value::Integer(1),
     );
-    let confirmation = encryptor.confirm(&staged).await.unwrap();
+    let confirmation = encryptor.confirm(&staged, HALF_A_MINUTE).await.unwrap();
     assert!(
         !confirmation.is_confirmed() && confirmation.evidence().contains("223"),
         "{confirmation:?}"

@@ -21,8 +21,8 @@ use qkd_hal::{
     Capabilities, DeviceKind, Encryptor, Error, ErrorKind, Health, Identity, Key, Operation,
     Result,
     encryptor::{
-        ChannelId, ChannelState, ChannelStatus, Confirmation, EncryptorCapabilities, KeySizes,
-        Staged,
+        ChannelId, ChannelState, ChannelStatus, Confirmation, EncryptorCapabilities, KeyForm,
+        KeyIdForm, KeyRole, KeySizes, Staged,
     },
     units::Bits,
 };
@@ -399,7 +399,11 @@ impl ForcedRekeyEndpoint {
             end,
             channel: channel.into(),
             limits: EncryptorCapabilities::forced_reinitialisation(
-                KeySizes::one_of(&[Bits(128), Bits(256)]),
+                KeyForm::new(
+                    KeyRole::Psk,
+                    KeySizes::one_of(&[Bits(128), Bits(256)]),
+                    KeyIdForm::None,
+                ),
                 Some(REKEY_OUTAGE),
             ),
         }
@@ -508,11 +512,8 @@ impl Encryptor for ForcedRekeyEndpoint {
     }
     async fn stage(&self, channel: &ChannelId, key: &Key) -> Result<Staged> {
         self.known(channel)?;
-        if !self.limits.key_sizes.allow(key.size()) {
-            return Err(Error::invalid(format!(
-                "a key of 128 or 256 bit is needed, not {}",
-                key.size()
-            )));
+        if let Some(form) = &self.limits.key {
+            form.check(key)?;
         }
         let text = Zeroizing::new(hex::encode(key.expose()));
         self.link
@@ -531,9 +532,10 @@ impl Encryptor for ForcedRekeyEndpoint {
             .force_init(self.end)
             .map_err(refused(Operation::Activate))
     }
-    async fn confirm(&self, staged: &Staged) -> Result<Confirmation> {
+    async fn confirm(&self, staged: &Staged, longest: Duration) -> Result<Confirmation> {
         self.known(&staged.channel)?;
-        tokio::time::sleep(self.link.clock().to_wall_time(REKEY_OUTAGE)).await;
+        let outage = self.link.clock().to_wall_time(REKEY_OUTAGE);
+        tokio::time::sleep(outage.min(longest)).await;
         let active = self.link.stage() == ExchangeState::Active;
         Ok(Confirmation::new(
             staged,

@@ -24,7 +24,7 @@ use qkd_hal::{
     Result,
     encryptor::{
         ChannelId, ChannelState, ChannelStatus, Confirmation, Confirmed, EncryptorCapabilities,
-        FailureMode, KeySizes, Slot, Staged, TrafficCounters,
+        FailureMode, KeyForm, KeyIdForm, KeyRole, KeySizes, Slot, Staged, TrafficCounters,
     },
     units::Bits,
 };
@@ -541,7 +541,11 @@ impl MkaEndpoint {
             limits: EncryptorCapabilities::two_slot(
                 2,
                 true,
-                KeySizes::one_of(&[Bits(128), Bits(256)]),
+                KeyForm::new(
+                    KeyRole::Cak,
+                    KeySizes::one_of(&[Bits(128), Bits(256)]),
+                    KeyIdForm::Bytes { least: 1, most: 32 },
+                ),
             ),
         }
     }
@@ -627,11 +631,8 @@ impl Encryptor for MkaEndpoint {
     }
     async fn stage(&self, channel: &ChannelId, key: &Key) -> Result<Staged> {
         self.known(channel)?;
-        if !self.limits.key_sizes.allow(key.size()) {
-            return Err(Error::invalid(format!(
-                "a key of 128 or 256 bit is needed, not {}",
-                key.size()
-            )));
+        if let Some(form) = &self.limits.key {
+            form.check(key)?;
         }
         let slot = 3 - self.link.active(self.end);
         let cak = Zeroizing::new(key.expose().to_vec());
@@ -651,7 +652,7 @@ impl Encryptor for MkaEndpoint {
             .set_active(self.end, staged.slot.unwrap_or_default())
             .map_err(|r| refused(Operation::Activate, r))
     }
-    async fn confirm(&self, staged: &Staged) -> Result<Confirmation> {
+    async fn confirm(&self, staged: &Staged, _longest: Duration) -> Result<Confirmation> {
         self.known(&staged.channel)?;
         let protects = self
             .link

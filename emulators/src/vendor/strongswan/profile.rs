@@ -6,7 +6,7 @@ use crate::{
     profile::{
         Options, Profile, Setting,
         agents::{TIME_FACTOR, clock},
-        sockets::{self, SOCKETS, SocketPair, TRAFFIC, packets_per_second},
+        sockets::{self, DriverFile, SOCKETS, SocketPair, TRAFFIC, packets_per_second},
     },
     wire::ByteService,
 };
@@ -21,7 +21,7 @@ pub(crate) const PROFILES: &[Profile] = &[Profile {
     title: "Two strongSwan daemons, IKEv2 with PPKs (RFC 8784), VICI",
     settings: SETTINGS,
     start: |p, o| Box::pin(async move { build(o)?.start(p, o) }),
-    in_memory: |p, o| Ok(build(o)?.in_memory(p)),
+    in_memory: |p, o| build(o)?.in_memory(p),
 }];
 
 const SETTINGS: &[Setting] = &[
@@ -95,10 +95,32 @@ fn build(options: &Options) -> io::Result<SocketPair> {
     Ok(SocketPair {
         driver: "strongswan",
         suffix: "vici",
+        files: [0, 1].map(|end| Some(connection_file(end))),
         controls,
         services,
         clock,
     })
+}
+
+/// The connection of an end, as a driver that loads it needs it.
+fn connection_file(end: usize) -> DriverFile {
+    let peer = 1 - end;
+    let content = format!(
+        "[connections.{NAME}]\nversion = 2\nlocal_addrs = [\"{}\"]\nremote_addrs = [\"{}\"]\n\
+         proposals = [\"aes256gcm16-prfsha256-x25519\"]\nencap = true\nmobike = false\n\
+         rekey_time = 0\n\
+         [connections.{NAME}.local]\nauth = \"psk\"\nid = \"{}\"\n\
+         [connections.{NAME}.remote]\nauth = \"psk\"\nid = \"{}\"\n\
+         [connections.{NAME}.children.{NAME}]\nlocal_ts = [\"{}\"]\nremote_ts = [\"{}\"]\n\
+         esp_proposals = [\"aes256gcm16-x25519\"]\nrekey_time = 0\n",
+        HOSTS[end], HOSTS[peer], IDENTITIES[end], IDENTITIES[peer], NETWORKS[end], NETWORKS[peer],
+    );
+    DriverFile {
+        parameters: "connection=net",
+        parameter: "connections",
+        name: "connections.toml",
+        content,
+    }
 }
 
 /// Loads secrets and a connection at both ends, and makes its SA from the first.

@@ -33,7 +33,7 @@ pub(crate) const PROFILES: &[Profile] = &[Profile {
             build(o, now.unwrap_or(EPOCH))?.start(p, o)
         })
     },
-    in_memory: |p, o| Ok(build(o, EPOCH)?.in_memory(p)),
+    in_memory: |p, o| build(o, EPOCH)?.in_memory(p),
 }];
 
 const SETTINGS: &[Setting] = &[
@@ -87,6 +87,7 @@ fn build(options: &Options, epoch: Duration) -> io::Result<SocketPair> {
     Ok(SocketPair {
         driver: "wireguard",
         suffix: "sock",
+        files: [None, None],
         controls,
         services,
         clock,

@@ -31,6 +31,8 @@ use zeroize::Zeroizing;
 const QUEUE: usize = 64;
 /// Number of events that are kept for slow readers.
 const EVENTS: usize = 256;
+/// Number of lost keys that are listed. A device that hands out more is not used any more.
+const MOST_LOST: usize = 1 << 14;
 /// Time for which the stream may delay an outcome, in addition to the deadline of the call.
 const STREAM_DELAY: Duration = Duration::from_secs(2);
 
@@ -96,6 +98,9 @@ pub async fn connect(
             match message {
                 ToClient::Return { id, result } => {
                     receiver.answer(id, result.and_then(|o| o.with_secrets(secrets)));
+                    if receiver.waiting().lost.len() > MOST_LOST {
+                        break;
+                    }
                 }
                 ToClient::Event(event) => {
                     receiver.events.forward(event);
@@ -161,18 +166,15 @@ impl Client {
         self.events.close();
     }
 
-    /// The longest time of a call: its deadline as the device declares it, and the stream's.
-    fn longest(&self, operation: Operation) -> Duration {
+    /// The longest time of a call: its deadline as the device declares it, or the wait that the
+    /// caller named, and the stream's.
+    fn longest(&self, request: &Request<'_>) -> Duration {
         let deadline = self.declarations.descriptor.deadline;
         let module = self.declarations.module.as_ref();
-        let own = match operation {
-            Operation::Confirm => self
-                .declarations
-                .encryptor
-                .as_ref()
-                .map(|e| e.confirm_timeout),
-            Operation::Start | Operation::Stop => module.and_then(|m| m.start_stop_timeout),
-            Operation::Calibrate => module.and_then(|m| m.calibration_timeout),
+        let own = match request {
+            Request::Confirm { longest, .. } => Some(*longest),
+            Request::Start | Request::Stop => module.and_then(|m| m.start_stop_timeout),
+            Request::Calibrate => module.and_then(|m| m.calibration_timeout),
             _ => None,
         };
         deadline
@@ -212,7 +214,7 @@ impl Caller for Client {
         if self.ended.load(Ordering::Acquire) {
             return Err(Error::new(hung_up, "the stream to the device has ended"));
         }
-        let answered = timeout(self.longest(operation), async {
+        let answered = timeout(self.longest(&request), async {
             self.frames.send(frame).await.ok()?;
             receiver.await.ok()
         });

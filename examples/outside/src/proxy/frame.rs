@@ -12,9 +12,9 @@ use zeroize::Zeroizing;
 
 /// The longest message, in bytes.
 const LONGEST: u32 = 16 << 20;
-/// The most secret parts of a frame, and the longest of them in bytes.
+/// The most secret parts of a frame, and the most bytes of all of them.
 const MOST_SECRETS: u32 = 1 << 14;
-const LONGEST_SECRET: u32 = 1 << 20;
+const LONGEST_SECRETS: u32 = 1 << 20;
 
 fn length(bytes: usize, limit: u32) -> Result<[u8; 4]> {
     u32::try_from(bytes)
@@ -33,8 +33,9 @@ pub fn encode(message: &impl Serialize, secrets: &[&[u8]]) -> Result<Zeroizing<V
     frame.extend(length(json.len(), LONGEST)?);
     frame.extend(json);
     frame.extend(length(secrets.len(), MOST_SECRETS)?);
+    length(secrets.iter().map(|s| s.len()).sum(), LONGEST_SECRETS)?;
     for secret in secrets {
-        frame.extend(length(secret.len(), LONGEST_SECRET)?);
+        frame.extend(length(secret.len(), LONGEST_SECRETS)?);
         frame.extend_from_slice(secret);
     }
     Ok(frame)
@@ -71,8 +72,10 @@ pub async fn read<T: DeserializeOwned>(
     let json = part(stream, length).await?;
     let message = serde_json::from_slice(&json)?;
     let mut secrets = Vec::new();
+    let mut left = LONGEST_SECRETS;
     for _ in 0..read_length(stream, MOST_SECRETS).await? {
-        let length = read_length(stream, LONGEST_SECRET).await?;
+        let length = read_length(stream, left).await?;
+        left -= length;
         let mut secret = Zeroizing::new(vec![0; length as usize]);
         stream.read_exact(&mut secret).await?;
         secrets.push(secret);

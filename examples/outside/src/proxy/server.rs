@@ -4,8 +4,8 @@ use super::{Protection, ToClient, ToServer, frame, unprotected};
 use qkd_hardware::{
     OpenedDevice,
     hal::{
-        DeviceMisbehaved, Error, ErrorKind, Key, Outcome, Request, Result, StreamItem,
-        request::Caller,
+        DeviceMisbehaved, Effect, Error, ErrorKind, Key, Outcome, Request, Result, StreamItem,
+        TransportFault, request::Caller,
     },
 };
 use std::{collections::HashMap, io, sync::Arc};
@@ -53,15 +53,16 @@ pub async fn serve(
             running.retain(|_, call| !call.is_finished());
             while calls.try_join_next().is_some() {}
             match message {
+                // The calls count, not their ids, which the client may repeat. A client that does
+                // not read the refusals is not read either.
+                ToServer::Call { id, .. } if calls.len() >= MOST_CALLS => {
+                    let busy = Error::new(ErrorKind::Busy, "too many calls at once");
+                    let _ = frames.send(outcome_frame(id, Err(busy))).await;
+                }
                 ToServer::Call { id, request } => {
-                    let busy = running.len() >= MOST_CALLS;
                     let (device, frames) = (Arc::clone(&device), frames.clone());
                     let call = calls.spawn(async move {
-                        let result = if busy {
-                            Err(Error::new(ErrorKind::Busy, "too many calls at once"))
-                        } else {
-                            call(&device, &request, secrets, protection).await
-                        };
+                        let result = call(&device, &request, secrets, protection).await;
                         // An error means that the client has gone.
                         let _ = frames.send(outcome_frame(id, result)).await;
                     });
@@ -132,5 +133,12 @@ fn outcome_frame(id: u64, result: Result<Outcome>) -> Frame {
         unreachable!("it was made above");
     };
     let secrets = result.as_ref().map_or_else(|_| Vec::new(), |o| o.secrets());
-    frame::encode(&message, &secrets).unwrap_or_default()
+    frame::encode(&message, &secrets).unwrap_or_else(|error| {
+        // The device has made the call, and the client waits.
+        let what = format!("the outcome cannot be sent: {}", error.message());
+        let error = Error::new(ErrorKind::Transport(TransportFault::Overrun), what)
+            .with_effect(Effect::Unknown);
+        let result = Err(error);
+        frame::encode(&ToClient::Return { id, result }, &[]).unwrap_or_default()
+    })
 }

@@ -177,3 +177,47 @@ fn a_roll_that_failed_is_found_by_the_next_one() {
     let third = pair.roll().ended().exits(0);
     assert!(!third.err.contains("did not end"), "{third:#?}");
 }
+
+#[test]
+fn a_record_that_was_cut_takes_no_other_one_with_it() {
+    let pair = Pair::nokia();
+    pair.encryptors.fault("2:delay=150ms").unwrap();
+    let cut = pair.kill_at("activate", &pair.far());
+    // A power failure in the middle of a line.
+    let path = pair.bench.path("journal.jsonl");
+    let text = pair.bench.journal_text();
+    let last = text.lines().last().unwrap();
+    let torn = format!("{text}{}", &last[..last.len() / 2]);
+    std::fs::write(&path, &torn).unwrap();
+    let finished = pair.run(&["--yes", "--output", "json"]).exits(0).json();
+    assert_eq!(finished["key_id"], cut);
+    let text = pair.bench.journal_text();
+    let after = text.strip_prefix(&torn).unwrap();
+    let after = after.strip_prefix('\n').unwrap();
+    let begun: Value = serde_json::from_str(after.lines().next().unwrap()).unwrap();
+    assert_eq!(
+        (&begun["operation"], &begun["outcome"]),
+        (&"roll".into(), &"begun".into())
+    );
+    let next = pair.roll().ended().exits(0);
+    assert!(!next.err.contains("did not end"), "{next:#?}");
+}
+
+#[test]
+fn a_roll_whose_journal_cannot_be_written_sends_nothing() {
+    let pair = Pair::nokia();
+    let slots = pair.slots();
+    let output = pair
+        .bench
+        .command(&pair.arguments)
+        .env("QKDCTL_JOURNAL", "/dev/full")
+        .output()
+        .unwrap();
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(70), "{error}");
+    assert!(
+        error.contains("the journal could not be written"),
+        "{error}"
+    );
+    assert_eq!(pair.slots(), slots);
+}

@@ -89,7 +89,11 @@ fn a_plan_is_written_reviewed_and_applied() {
         .expect_text("switch apply --plan");
     bench.run(plan).exits(2).complains("exists");
     let apply = ["switch", "apply", "--plan", &file];
-    bench.run(apply).exits(0).expect_text("dry run");
+    let dry = bench.run(apply).exits(0).expect_text("dry run");
+    assert!(
+        dry.err.contains(&format!("the plan is for {uri}")),
+        "{dry:#?}"
+    );
     assert_eq!(bench.paths(uri), [""; 0], "a dry run changes nothing");
 
     // A plan that was edited has another digest.

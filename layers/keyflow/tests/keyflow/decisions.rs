@@ -377,68 +377,72 @@ fn confirms(mock: &mut MockEnd, is_confirmed: bool) {
     mock.encryptor
         .expect_confirm()
         .times(1)
-        .returning(move |staged| Ok(Confirmation::new(staged, is_confirmed, "as read")));
+        .returning(move |staged, _| Ok(Confirmation::new(staged, is_confirmed, "as read")));
 }
 
 #[tokio::test]
 async fn a_forward_recovery_uses_the_staged_values_that_were_written_down() {
-    let written = Staged::new("1".into(), id(1), Some(2), "as staged");
     let elsewhere = Staged::new("1".into(), id(1), Some(1), "another slot");
-    let mut near = end_with(Near, (Some(OLD), Some(1), 2));
-    let mut far = end_with(Far, (Some(OLD), Some(1), 1));
-    let expected = written.clone();
-    near.encryptor
-        .expect_confirm()
-        .times(1)
-        .returning(move |s| {
-            assert_eq!(*s, expected);
-            Ok(Confirmation::new(s, true, "as read"))
-        });
-    far.encryptor.expect_activate().times(1).returning(|s| {
-        assert_eq!(
-            (s.slot, s.evidence.as_str()),
-            (Some(2), "shown by the device")
-        );
-        Ok(())
-    });
-    confirms(&mut far, true);
-    for mock in [&mut near, &mut far] {
-        mock.encryptor
-            .expect_retire()
+    let another_key = Staged::new("1".into(), id(2), Some(2), "another key");
+    let another_channel = Staged::new("2".into(), id(1), Some(2), "another channel");
+    for unfit in [elsewhere, another_key, another_channel] {
+        let written = Staged::new("1".into(), id(1), Some(2), "as staged");
+        let mut near = end_with(Near, (Some(OLD), Some(1), 2));
+        let mut far = end_with(Far, (Some(OLD), Some(1), 1));
+        let expected = written.clone();
+        near.encryptor
+            .expect_confirm()
             .times(1)
-            .returning(|_| Ok(()));
+            .returning(move |s, _| {
+                assert_eq!(*s, expected);
+                Ok(Confirmation::new(s, true, "as read"))
+            });
+        far.encryptor.expect_activate().times(1).returning(|s| {
+            assert_eq!(
+                *s,
+                Staged::new("1".into(), id(1), Some(2), "shown by the device")
+            );
+            Ok(())
+        });
+        confirms(&mut far, true);
+        for mock in [&mut near, &mut far] {
+            mock.encryptor
+                .expect_retire()
+                .times(1)
+                .returning(|_| Ok(()));
+        }
+        let pair = pair(near, far).await;
+        let staged = |end, staged| RollRecord::Staged {
+            key_id: id(1),
+            end,
+            staged,
+        };
+        let records = [staged(Near, written), staged(Far, unfit)];
+        let state = pair.recovery(&records).await.unwrap();
+        let (mut source, mut log) = (Source { n: 2, taken: 0 }, Log::default());
+        let outcome = state.recovery.finish(&mut source, &mut log).await.unwrap();
+        let Some(RollOutcome::Ended(report)) = outcome else {
+            panic!("{outcome:?}");
+        };
+        assert!(report.is_confirmed() && report.retired && report.key_id == id(1));
+        assert_eq!(source.taken, 0);
+        assert_eq!(
+            log.words(),
+            [
+                "begun activate far end",
+                "done activate far end",
+                "begun confirm near end",
+                "done confirm near end",
+                "begun confirm far end",
+                "done confirm far end",
+                "begun retire near end",
+                "done retire near end",
+                "begun retire far end",
+                "done retire far end",
+                "finished",
+            ]
+        );
     }
-    let pair = pair(near, far).await;
-    let staged = |end, staged| RollRecord::Staged {
-        key_id: id(1),
-        end,
-        staged,
-    };
-    let records = [staged(Near, written), staged(Far, elsewhere)];
-    let state = pair.recovery(&records).await.unwrap();
-    let (mut source, mut log) = (Source { n: 2, taken: 0 }, Log::default());
-    let outcome = state.recovery.finish(&mut source, &mut log).await.unwrap();
-    let Some(RollOutcome::Ended(report)) = outcome else {
-        panic!("{outcome:?}");
-    };
-    assert!(report.is_confirmed() && report.retired && report.key_id == id(1));
-    assert_eq!(source.taken, 0);
-    assert_eq!(
-        log.words(),
-        [
-            "begun activate far end",
-            "done activate far end",
-            "begun confirm near end",
-            "done confirm near end",
-            "begun confirm far end",
-            "done confirm far end",
-            "begun retire near end",
-            "done retire near end",
-            "begun retire far end",
-            "done retire far end",
-            "finished",
-        ]
-    );
 }
 
 #[tokio::test]

@@ -7,3 +7,4 @@ mod cuts;
 mod decisions;
 mod mocks;
 mod readiness;
+mod shapes;

@@ -4,7 +4,8 @@ use async_trait::async_trait;
 use qkd_hal::{
     Assumption, Capabilities, Descriptor, Key, KeyId, Maturity, Operation, Result,
     encryptor::{
-        Activation, ChannelState, ChannelStatus, EncryptorCapabilities, KeySizes, Slot, Staging,
+        Activation, ChannelState, ChannelStatus, EncryptorCapabilities, Hitless, KeyForm,
+        KeyIdForm, KeyRole, KeySizes, Slot, Staging,
     },
     mock::MockEncryptor,
     units::Bits,
@@ -51,16 +52,17 @@ impl MockEnd {
     /// An end with two slots that encrypts.
     pub(crate) fn slots(end: End) -> Self {
         let sizes = KeySizes::one_of(&[Bits(128), Bits(256)]);
-        Self::new(end, EncryptorCapabilities::two_slot(2, true, sizes))
+        let form = KeyForm::new(KeyRole::Psk, sizes, KeyIdForm::Bytes { least: 1, most: 32 });
+        Self::new(end, EncryptorCapabilities::two_slot(2, true, form))
     }
 
     /// An end that overwrites its secret and encrypts.
     pub(crate) fn overwriting(end: End) -> Self {
-        let sizes = KeySizes::AnyUpTo(Bits(512));
+        let form = KeyForm::new(KeyRole::Psk, KeySizes::AnyUpTo(Bits(512)), KeyIdForm::None);
         let outage = Some(Duration::from_secs(2));
         let mut new = Self::new(
             end,
-            EncryptorCapabilities::forced_reinitialisation(sizes, outage),
+            EncryptorCapabilities::forced_reinitialisation(form, outage),
         );
         new.operations = new.operations.without(&[Operation::Retire]);
         assert_eq!(
@@ -71,6 +73,39 @@ impl MockEnd {
     }
 
     /// Sets the slots: number, ID of the key, whether it is active.
+    /// An end that uses a staged key at its next exchange and encrypts.
+    pub(crate) fn next_exchange(end: End, longest: Option<Duration>) -> Self {
+        let form = KeyForm::new(
+            KeyRole::Psk,
+            KeySizes::one_of(&[Bits(256)]),
+            KeyIdForm::None,
+        );
+        let hitless = Hitless::yes("the session before is used until the exchange");
+        let mut new = Self::new(
+            end,
+            EncryptorCapabilities::next_exchange(form, longest, hitless),
+        );
+        new.operations = new
+            .operations
+            .without(&[Operation::Activate, Operation::Retire]);
+        new
+    }
+
+    /// An end that keeps keys under their ids and encrypts.
+    pub(crate) fn named(end: End) -> Self {
+        let id = KeyIdForm::Text { most: 128 };
+        let form = KeyForm::new(KeyRole::Ppk, KeySizes::AnyUpTo(Bits(512)), id);
+        let hitless = Hitless::no("packets under way at the change may be lost");
+        Self::new(end, EncryptorCapabilities::make_before_break(form, hitless))
+    }
+
+    /// An end that reports its state and takes no key.
+    pub(crate) fn status_only(end: End) -> Self {
+        let mut new = Self::new(end, EncryptorCapabilities::status_only());
+        new.operations = Capabilities::none().with(&[Operation::Channels, Operation::Channel]);
+        new
+    }
+
     pub(crate) fn with_slots(mut self, slots: &[(u8, Option<KeyId>, bool)]) -> Self {
         let slot = |(number, key_id, active): &(u8, Option<KeyId>, bool)| {
             Slot::new(*number, key_id.clone(), *active)

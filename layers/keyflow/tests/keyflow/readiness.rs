@@ -6,7 +6,7 @@ use crate::{
 };
 use qkd_hal::{
     Assumption, Effect, Error, ErrorKind, Key, Operation,
-    encryptor::{ChannelState, Confirmation, FailureMode, KeySizes, Staged},
+    encryptor::{ChannelState, Confirmation, FailureMode, Hitless, KeyForm, KeySizes, Staged},
     units::Bits,
 };
 use qkd_keyflow::{
@@ -36,6 +36,11 @@ fn both() -> [MockEnd; 2] {
 
 async fn readiness([near, far]: [MockEnd; 2]) -> Readiness {
     pair(near, far).await.readiness().await.unwrap()
+}
+
+/// The form of the keys of an end that takes keys.
+fn form(end: &mut MockEnd) -> &mut KeyForm {
+    end.capabilities.key.as_mut().expect("it takes keys")
 }
 
 #[tokio::test]
@@ -73,7 +78,7 @@ async fn a_roll_that_cannot_start_says_why_before_a_key_is_taken() {
         (
             "key size",
             Far,
-            |end| end.capabilities.key_sizes = KeySizes::one_of(&[Bits(192)]),
+            |end| form(end).sizes = KeySizes::one_of(&[Bits(192)]),
             ErrorKind::InvalidInput,
             "no common key size; name one: the near end accepts 128 bit, 256 bit, the far end \
              192 bit",
@@ -205,7 +210,7 @@ async fn the_outage_is_that_of_both_ends() {
         assert!(readiness.to_string().contains(text), "{readiness}");
     }
     let [mut near, far] = both();
-    near.capabilities.hitless = false;
+    near.capabilities.hitless = Hitless::no("a test");
     near.status.failure_mode = FailureMode::AllowClear;
     let readiness = readiness([near, far]).await;
     let text = readiness.to_string();
@@ -276,7 +281,7 @@ async fn keys_that_are_not_one_or_do_not_fit_are_refused_before_anything_is_sent
         (
             other(1, 24),
             other(1, 24),
-            "the near end accepts 128 bit, 256 bit",
+            "the near end: unsupported key size 192 bit",
         ),
     ] {
         let mut log = Log::default();
@@ -323,7 +328,7 @@ fn failing_at(place: usize) -> [MockEnd; 2] {
         mock.encryptor
             .expect_activate()
             .returning(move |_| fails("activate").map_or(Ok(()), Err));
-        mock.encryptor.expect_confirm().returning(move |staged| {
+        mock.encryptor.expect_confirm().returning(move |staged, _| {
             let confirmation = Confirmation::new(staged, true, "as read");
             fails("confirm").map_or(Ok(confirmation), Err)
         });

@@ -58,7 +58,10 @@ pub struct ProtectionCapabilities {
     #[serde(rename = "wait_step_ns", with = "crate::serial::nanoseconds")]
     pub wait_step: Duration,
     /// The powers to which thresholds can be set, in dBm.
-    #[serde(rename = "threshold_dbm")]
+    #[serde(
+        rename = "threshold_dbm",
+        with = "crate::serial::optional_number_range"
+    )]
     pub threshold: Option<RangeInclusive<f64>>,
     /// Longest time of a switch-over; `None` if unknown.
     #[serde(

@@ -46,7 +46,8 @@ impl Layer for Witness {
         let operation = call.request.operation();
         self.note("before", operation);
         if self.refuses == Some(operation) {
-            return Err(Error::new(ErrorKind::NotReady, "not now"));
+            // An effect that the layer learned elsewhere is not that on this device.
+            return Err(Error::new(ErrorKind::NotReady, "not now").with_effect(Effect::Partial));
         }
         Ok(())
     }
@@ -131,6 +132,7 @@ fn every_request(key: &Key) -> Vec<Request<'_>> {
         },
         Request::Confirm {
             staged: Cow::Owned(staged),
+            longest: Duration::from_secs(1),
         },
         Request::Retire {
             confirmed: Cow::Owned(confirmed),

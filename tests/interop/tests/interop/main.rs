@@ -4,6 +4,7 @@
 
 mod architecture;
 mod encryptors;
+mod hostile_requests;
 mod in_memory;
 mod invalid_objects;
 mod layers;

@@ -365,7 +365,7 @@ async fn rolling(testbed: &Testbed, story: &mut DemoLog) -> Result<()> {
                 _ => "a staged key overwrites the one in use".to_owned(),
             },
             serde_name(capabilities.activation),
-            if capabilities.hitless {
+            if capabilities.hitless.is_hitless() {
                 ", hitless"
             } else {
                 ", traffic drops while it re-initialises"

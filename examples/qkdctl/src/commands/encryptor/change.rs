@@ -63,7 +63,8 @@ pub(super) async fn retire(channel: Channel<'_>, (id, slot): (KeyId, Option<u8>)
         .with_warning("The deleted key can no longer serve as fallback.");
     let call = async {
         // Keep the old key as fallback unless the new one protects traffic.
-        let confirmation = encryptor.confirm(&staged).await?;
+        let longest = encryptor.encryptor_capabilities().confirm_timeout;
+        let confirmation = encryptor.confirm(&staged, longest).await?;
         if !confirmation.is_confirmed() {
             return Err(Error::new(
                 ErrorKind::NotReady,

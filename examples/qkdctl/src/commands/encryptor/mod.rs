@@ -234,7 +234,7 @@ async fn activate(
     )?;
     let channel = find_channel(&*encryptor, Some(channel)).await?;
     let staged = Staged::new(channel.clone(), id, slot, "named on the command line");
-    let drops_traffic = !encryptor.encryptor_capabilities().hitless;
+    let drops_traffic = !encryptor.encryptor_capabilities().hitless.is_hitless();
     let report = |result, confirmation, now| ActivateReport {
         result,
         device: &device.uri,
@@ -272,7 +272,7 @@ async fn activate(
     let confirming = progress::during(
         output,
         "waiting until the key protects traffic",
-        encryptor.confirm(&staged),
+        encryptor.confirm(&staged, encryptor.encryptor_capabilities().confirm_timeout),
     )
     .await;
     let confirmation = confirming.map_err(|e| e.with_progress("the key was activated"))?;

@@ -12,6 +12,8 @@ pub(super) struct RollJournal<'a> {
     pub(super) pair: &'a EncryptorPair,
     /// The record of the end of the roll, for the line of its end.
     pub(super) closing: Option<RollRecord>,
+    /// Whether a record could not be written: the roll is to stop where it can.
+    pub(super) is_broken: bool,
 }
 
 impl RollJournal<'_> {
@@ -32,8 +34,8 @@ impl RollObserver for RollJournal<'_> {
                 }
                 RollRecord::Void { .. } => {
                     let entry = self.entry(End::Near, "void-key", key_id);
-                    entry.begin();
-                    entry.with_record(record).end_done();
+                    let is_written = entry.begin() && entry.with_record(record).end_done();
+                    self.is_broken |= !is_written;
                 }
                 // The line of the key's delivery names it. From now on the roll says how it ends.
                 _ => self.closing = None,
@@ -43,17 +45,18 @@ impl RollObserver for RollJournal<'_> {
         let entry = self
             .entry(end, step.operation().name(), key_id)
             .with_record(record);
-        match record {
+        let is_written = match record {
             RollRecord::Begun { .. } => entry.begin(),
             RollRecord::Failed { error, .. } => entry.end(error.clone()),
             RollRecord::NotConfirmed { evidence, .. } => {
-                entry.end(format!("not confirmed: {evidence}"));
+                entry.end(format!("not confirmed: {evidence}"))
             }
             _ => entry.end_done(),
-        }
+        };
+        self.is_broken |= !is_written;
     }
 
     fn is_stop_requested(&self) -> bool {
-        self.guard.signal().is_some()
+        self.is_broken || self.guard.signal().is_some()
     }
 }

@@ -203,12 +203,19 @@ impl RollCommand<'_> {
     async fn carry_out(self, sources: Option<&[Device; 2]>, guard: &Guard) -> Result<u8> {
         let detail = roll_history::detail(self.uris, self.pair);
         let entry = Entry::new(self.uris[0], ROLL, detail);
-        entry.begin();
+        if !entry.begin() {
+            return Err(Error::new(
+                ErrorKind::Internal,
+                "the journal could not be written, and a roll that is interrupted is recovered \
+                 from it; nothing was sent",
+            ));
+        }
         let mut journal = RollJournal {
             guard,
             uris: self.uris,
             pair: self.pair,
             closing: None,
+            is_broken: false,
         };
         let what = match self.plan {
             Plan::Roll(_) => "rolling over: stage, activate, confirm, retire",
@@ -232,13 +239,21 @@ impl RollCommand<'_> {
             }
         };
         let signal = guard.signal();
+        let because = if journal.is_broken {
+            "the journal could not be written: "
+        } else {
+            ""
+        };
         let entry = entry.with_keys(&key_id);
         let is_forward = matches!(self.plan, Plan::Forward(_));
         // A key that was taken is spent; one that both ends have can still be rolled to.
         let is_changed = key_id.is_some() && !is_forward;
         let (rolled, words) = match outcome {
             RollOutcome::Ended(rolled) => (Some(*rolled), None),
-            RollOutcome::Stopped(at) => (None, Some(self.stopped(key_id.as_ref(), twin_taken, at))),
+            RollOutcome::Stopped(at) => {
+                let words = self.stopped(key_id.as_ref(), twin_taken, at);
+                (None, Some(format!("{because}{words}")))
+            }
         };
         entry.end(match (&words, signal) {
             (Some(words), Some(signal)) => format!("{}: {words}", signal.name()),

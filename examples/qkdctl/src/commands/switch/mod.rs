@@ -68,7 +68,10 @@ pub(crate) async fn run(
             let named = device.as_deref();
             let device = match (named, &from_file) {
                 (Some(device), _) => device,
-                (None, Some(file)) => &file.device,
+                (None, Some(file)) => {
+                    output::note(output, &format!("the plan is for {}", file.device));
+                    &file.device
+                }
                 (None, None) => {
                     return Err(Error::invalid(
                         "no device was given; name one, or a file with --plan",
