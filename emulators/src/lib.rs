@@ -6,7 +6,7 @@
 //! | [`vendor`] | one folder for each vendor: its protocols in front of the models, its profiles |
 //! | [`wire`] | what the protocols of several vendors share, without sockets |
 //! | [`fault`] | faults as data |
-//! | [`server`] | TCP, PTY, UDP and HTTP servers around the wire front ends |
+//! | [`server`] | TCP, Unix socket, PTY, UDP and HTTP servers around the wire front ends |
 //! | [`profile`] | presets: their options, and what runs once they are started |
 //! | [`profiles`] | the presets by name, for `qkd-emu`, tests, demos and benchmarks |
 //! | [`testbed`] | several emulators, from one file |

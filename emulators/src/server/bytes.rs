@@ -31,17 +31,20 @@ async fn next_late(late: &Late) {
     }
 }
 
-/// What accepts connections: a TCP port, or a Unix socket.
-pub(super) trait Listener: Send + Sync {
+/// Source of connections: a TCP port, or a Unix socket.
+pub trait Listener: Send + Sync {
     /// A connection.
     type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
     /// Waits for the next connection.
+    ///
+    /// # Errors
+    /// Errors of the socket; the next connection can be waited for all the same.
     fn accept_stream(&self) -> impl Future<Output = io::Result<Self::Stream>> + Send;
 }
 
-/// Serves the connections of a listener until dropped.
-pub(super) async fn serve_listener(
-    listener: &impl Listener,
+/// Serves the connections of a listener until dropped; all connections end with it.
+pub async fn serve(
+    listener: impl Listener,
     service: Arc<dyn ByteService>,
     faults: FaultInjector,
     clock: Clock,
@@ -183,13 +186,13 @@ async fn deliver<S: AsyncWrite + Unpin>(
     if let Some((time, bytes)) = delivery.reordered {
         late.push((Instant::now() + time, bytes));
     }
-    for copy in delivery.now {
+    for copy in delivery.now.into_iter().map(Zeroizing::new) {
         if delivery.pace.is_zero() {
             stream.write_all(&copy).await?;
             continue;
         }
-        for byte in copy {
-            stream.write_all(&[byte]).await?;
+        for byte in copy.iter() {
+            stream.write_all(&[*byte]).await?;
             stream.flush().await?;
             sleep(delivery.pace).await;
         }

@@ -1,8 +1,9 @@
 //! Byte protocols over TCP.
 
-use super::bytes::{Listener, serve_listener};
-use crate::{clock::Clock, fault::FaultInjector, wire::ByteService};
-use std::{io, sync::Arc};
+pub use super::bytes::serve;
+
+use super::bytes::Listener;
+use std::io;
 use tokio::net::{TcpListener, TcpStream};
 
 impl Listener for TcpListener {
@@ -12,14 +13,4 @@ impl Listener for TcpListener {
         let _ = stream.set_nodelay(true);
         Ok(stream)
     }
-}
-
-/// Serves until dropped; all connections end with it.
-pub async fn serve(
-    listener: TcpListener,
-    service: Arc<dyn ByteService>,
-    faults: FaultInjector,
-    clock: Clock,
-) {
-    serve_listener(&listener, service, faults, clock).await;
 }

@@ -1,7 +1,8 @@
 //! Byte protocols over Unix stream sockets.
 
-use super::bytes::{Listener, serve_listener};
-use crate::{clock::Clock, fault::FaultInjector, wire::ByteService};
+pub use super::bytes::serve;
+
+use super::bytes::Listener;
 use std::{
     fs::Permissions,
     io,
@@ -10,7 +11,6 @@ use std::{
         net::UnixStream as BlockingStream,
     },
     path::{Path, PathBuf},
-    sync::Arc,
 };
 use tokio::net::{UnixListener, UnixStream};
 
@@ -103,20 +103,15 @@ impl Listener for UnixSocket {
     }
 }
 
-/// Serves until dropped; all connections, and the file of the socket, end with it.
-pub async fn serve(
-    socket: UnixSocket,
-    service: Arc<dyn ByteService>,
-    faults: FaultInjector,
-    clock: Clock,
-) {
-    serve_listener(&socket, service, faults, clock).await;
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::{Reply, Session};
+    use crate::{
+        clock::Clock,
+        fault::FaultInjector,
+        wire::{ByteService, Reply, Session},
+    };
+    use std::sync::Arc;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     struct Echo;

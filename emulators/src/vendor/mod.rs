@@ -13,6 +13,7 @@
 //! | [`idq_quantis`] | ID Quantique Quantis, USB |
 //! | [`jdsu_sb`] | JDS Uniphase SB switches, RS-232 |
 //! | [`leoni_eol`] | LEONI eol switches, RS-232 |
+//! | [`linux_macsec`] | Linux kernels with MACsec, netlink messages in memory; without a profile |
 //! | [`nokia`] | Nokia SR OS MACsec, SNMP, at an end of a two-slot pair |
 //! | [`packetlight`] | PacketLight, SNMP, at an end of a forced re-initialisation pair |
 //! | [`polatis`] | Polatis matrices: SCPI, TL1, SNMP |
@@ -31,6 +32,7 @@ pub mod fs_olp;
 pub mod idq_quantis;
 pub mod jdsu_sb;
 pub mod leoni_eol;
+pub mod linux_macsec;
 pub mod nokia;
 pub mod packetlight;
 pub mod polatis;

@@ -3,7 +3,7 @@
 use super::message::{Content, Element, Writer, boolean, printable};
 use zeroize::Zeroizing;
 
-/// Which SAs of the same peers may exist at once.
+/// Policy for several SAs of the same peers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Unique {
     No,

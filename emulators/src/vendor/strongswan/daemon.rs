@@ -4,6 +4,10 @@
 //! daemon does not know the SA, a request is sent again after 4.0, 7.2, 13.0, 23.3 and 42.0 s, and
 //! the daemon gives up after another 75.6 s, as charon's default settings say.
 
+mod authentication;
+mod listing;
+mod rekeying;
+
 use super::{
     clients::Clients,
     config::{Algorithms, Child, Connection, Peer, Unique, common},
@@ -55,13 +59,13 @@ pub(super) struct Secret {
     /// `None` for one that was loaded without an id.
     pub(super) id: Option<String>,
     pub(super) kind: SecretKind,
-    /// Identities; none stands for all.
+    /// Identities; an empty list means all.
     pub(super) owners: Vec<String>,
     pub(super) data: Value,
 }
 
 impl Secret {
-    /// How well an identity is named: 2 exactly, 1 as any.
+    /// Rank of an identity: 2 if it is named, 1 if all are.
     fn matches(&self, identity: &str) -> u8 {
         if self.owners.iter().any(|owner| owner == identity) {
             2
@@ -133,7 +137,7 @@ pub(super) struct IkeSa {
 /// Outcome of an initiation, once it is known.
 pub(super) type Waiter = Arc<OnceLock<bool>>;
 
-/// Something that happens by itself.
+/// An event that no command causes directly.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Due {
     /// Request number n of an initiation, or of a deletion, is sent again.
@@ -248,7 +252,7 @@ fn failed(group: &'static str, line: impl Into<String>) -> Failed {
 }
 const REFUSED: &str = "received AUTHENTICATION_FAILED notify error";
 
-/// What both ends agree on.
+/// Result of an exchange that succeeded.
 struct Agreed {
     /// The responder's connection.
     connection: Arc<Connection>,
@@ -272,7 +276,7 @@ impl State {
         }
     }
 
-    /// Advances to a time: traffic, and what happens by itself.
+    /// Advances to a time: traffic, and timers that expire.
     pub(super) fn advance(&mut self, now: Duration) {
         while let Some(next) = self
             .timers
@@ -622,124 +626,6 @@ impl State {
         id
     }
 
-    /// The exchanges IKE_SA_INIT and IKE_AUTH (RFC 7296), with a PPK as RFC 8784 has it.
-    fn authenticate(
-        &self,
-        end: usize,
-        connection: &Connection,
-        child: Option<&str>,
-    ) -> Result<Agreed, Failed> {
-        let (peer, [own, other]) = (&connection.peer, [HOSTS[end], HOSTS[1 - end]]);
-        let (initiator, responder) = (&self.daemons[end], &self.daemons[1 - end]);
-        // IKE_SA_INIT: the responder chooses by addresses and proposals.
-        let by_address = |c: &&Arc<Connection>| {
-            c.peer.version != 1
-                && Peer::has(&c.peer.local_addrs, other)
-                && Peer::has(&c.peer.remote_addrs, own)
-        };
-        let candidates: Vec<_> = responder.connections.iter().filter(by_address).collect();
-        let chosen = candidates
-            .iter()
-            .find_map(|c| common(&peer.proposals, &c.peer.proposals));
-        let algorithms = chosen
-            .and_then(|proposal| Algorithms::parse(proposal))
-            .ok_or_else(|| failed("IKE", "received NO_PROPOSAL_CHOSEN notify error"))?;
-        let mut log = vec![("CFG", algorithms.selected_ike())];
-        let stop = |log: &mut Vec<_>, group, line: String, half_open| Failed {
-            log: std::mem::take(log)
-                .into_iter()
-                .chain([(group, line)])
-                .collect(),
-            half_open,
-        };
-        // USE_PPK: asked for with a PPK id, and confirmed by a responder that has any PPK.
-        let has_any = responder.secrets.iter().any(|s| s.kind == SecretKind::Ppk);
-        let mut ppk = None;
-        match &peer.ppk_id {
-            Some(id) if has_any => match initiator.secret(SecretKind::Ppk, &[id]) {
-                Some(found) => ppk = Some((id, found)),
-                None if peer.ppk_required => {
-                    let line = format!("PPK required but no PPK found for '{id}'");
-                    return Err(stop(&mut log, "CFG", line, true));
-                }
-                None => {
-                    let line =
-                        format!("no PPK for '{id}' found, ignored because PPK is not required");
-                    log.push(("CFG", line));
-                }
-            },
-            _ if peer.ppk_required => {
-                let line = "PPK required but peer does not support PPK".to_owned();
-                return Err(stop(&mut log, "CFG", line, true));
-            }
-            _ => {}
-        }
-        let [own_id, other_id] = [Peer::id(&peer.local, own), Peer::id(&peer.remote, other)];
-        let Some(key) = initiator.secret(SecretKind::Ike, &[own_id, other_id]) else {
-            let line = format!("no shared key found for '{own_id}' - '{other_id}'");
-            return Err(stop(&mut log, "IKE", line, true));
-        };
-        let line = format!("authentication of '{own_id}' (myself) with pre-shared key");
-        log.push(("IKE", line));
-        if child.is_some() {
-            let line = format!("establishing CHILD_SA {}", initiator.child_label(child));
-            log.push(("IKE", line));
-        }
-        // IKE_AUTH: the responder chooses by identities.
-        let refused = |log: &mut Vec<_>| stop(log, "IKE", REFUSED.to_owned(), false);
-        let by_id = |c: &&&Arc<Connection>| {
-            Peer::id(&c.peer.local, other) == other_id
-                && [own_id, "%any"].contains(&Peer::id(&c.peer.remote, "%any"))
-                && common(&peer.proposals, &c.peer.proposals).is_some()
-        };
-        let Some(selected) = candidates.iter().find(by_id) else {
-            return Err(refused(&mut log));
-        };
-        let theirs = responder.secret(SecretKind::Ike, &[other_id, own_id]);
-        if theirs.is_none_or(|theirs| theirs.data != key.data) {
-            return Err(refused(&mut log));
-        }
-        let mut used = None;
-        match ppk {
-            None if selected.peer.ppk_required => return Err(refused(&mut log)),
-            None => {}
-            Some((id, ours)) => match responder.secret(SecretKind::Ppk, &[id]) {
-                Some(theirs) if theirs.data == ours.data => used = Some(id.clone()),
-                // A PPK that both have and that differs is never ignored.
-                Some(_) => return Err(refused(&mut log)),
-                None if selected.peer.ppk_required || peer.ppk_required => {
-                    return Err(refused(&mut log));
-                }
-                None => {}
-            },
-        }
-        let others = responder.sas.iter().any(|sa| {
-            sa.state == IkeState::Established
-                && sa.is_named
-                && sa.identities(1 - end) == [other_id, own_id]
-        });
-        if selected.peer.unique == Unique::Keep && others {
-            return Err(refused(&mut log));
-        }
-        log.push((
-            "IKE",
-            format!("authentication of '{other_id}' with pre-shared key successful"),
-        ));
-        match (&used, ppk) {
-            (Some(id), _) => log.push(("CFG", format!("using PPK for PPK_ID '{id}'"))),
-            (None, Some((id, _))) => {
-                log.push(("CFG", format!("peer didn't use PPK for PPK_ID '{id}'")));
-            }
-            (None, None) => {}
-        }
-        Ok(Agreed {
-            connection: Arc::clone(selected),
-            algorithms,
-            ppk: used,
-            log,
-        })
-    }
-
     fn establish(&mut self, end: usize, id: u32, agreed: Agreed) {
         let now = self.now;
         let spi = self.random.random();
@@ -951,263 +837,6 @@ impl State {
         first
     }
 
-    /// Begins to delete an SA at both ends.
-    pub(super) fn delete(&mut self, end: usize, id: u32) {
-        let Some(sa) = self.daemons[end].sa(id) else {
-            return;
-        };
-        if sa.state == IkeState::Connecting {
-            return self.forget(end, id);
-        }
-        let pair = sa.pair;
-        let [own_id, other_id] = sa.identities(end);
-        let label = format!("{}[{id}]", sa.name());
-        let line = format!(
-            "deleting IKE_SA {label} between {}[{own_id}]...{}[{other_id}]",
-            HOSTS[end],
-            HOSTS[1 - end]
-        );
-        if sa.state == IkeState::Deleting {
-            return;
-        }
-        sa.state = IkeState::Deleting;
-        self.log(end, id, "IKE", &line);
-        self.log(
-            end,
-            id,
-            "IKE",
-            &format!("sending DELETE for IKE_SA {label}"),
-        );
-        if self.reaches(end, pair) {
-            self.finish_delete(end, id);
-        } else {
-            self.timers.retain(|t| t.end != end || t.sa != id);
-            self.after(RETRANSMITS[0], end, id, Due::Retransmit(1));
-        }
-    }
-
-    /// The other end has the request: the SA ends there, then here.
-    fn finish_delete(&mut self, end: usize, id: u32) {
-        let Some(pair) = self.daemons[end].sa(id).map(|sa| sa.pair) else {
-            return;
-        };
-        let other = self.daemons[1 - end].by_pair(pair).map(|sa| {
-            sa.state = IkeState::Deleting;
-            sa.id
-        });
-        if let Some(other) = other {
-            self.go_down(1 - end, other);
-        }
-        self.log(end, id, "IKE", "IKE_SA deleted");
-        self.go_down(end, id);
-    }
-
-    fn go_down(&mut self, end: usize, id: u32) {
-        self.publish(end, id, "ike-updown", false, &["IKE_DELETE"]);
-        let children = self.daemons[end].sa(id).map_or(0, |sa| sa.children.len());
-        for _ in 0..children {
-            self.publish(end, id, "child-updown", false, &["IKE_DELETE"]);
-            if let Some(sa) = self.daemons[end].sa(id) {
-                sa.children.pop();
-            }
-        }
-        self.forget(end, id);
-    }
-
-    /// Deletes a CHILD SA at both ends; whether the other end answered.
-    pub(super) fn delete_child(&mut self, end: usize, child: u32) -> bool {
-        let owner = self.daemons[end].sas.iter().find_map(|sa| {
-            let found = sa.children.iter().find(|c| c.id == child)?;
-            Some((sa.id, sa.pair, found.clone()))
-        });
-        let Some((id, pair, found)) = owner else {
-            return false;
-        };
-        let [inbound, outbound] = found.spis;
-        let line = format!(
-            "closing CHILD_SA {}{{{child}}} with SPIs {inbound:08x}_i ({} bytes) {outbound:08x}_o \
-             ({} bytes) and TS {} === {}",
-            found.name,
-            found.packets[0] * PACKET,
-            found.packets[1] * PACKET,
-            found.ts[0].join(" "),
-            found.ts[1].join(" ")
-        );
-        self.log(end, id, "IKE", &line);
-        if !self.reaches(end, pair) {
-            self.after(RETRANSMITS[0], end, id, Due::Retransmit(1));
-            return false;
-        }
-        for place in [1 - end, end] {
-            let Some(sa) = self.daemons[place].by_pair(pair) else {
-                continue;
-            };
-            let sa_id = sa.id;
-            // An event reports the last CHILD SA.
-            if let Some(at) = sa.children.iter().position(|c| c.pair == found.pair) {
-                let last = sa.children.remove(at);
-                sa.children.push(last);
-                self.publish(place, sa_id, "child-updown", false, &["CHILD_DELETE"]);
-            }
-            if let Some(sa) = self.daemons[place].sa(sa_id) {
-                sa.children.retain(|c| c.pair != found.pair);
-            }
-        }
-        self.log(end, id, "IKE", "CHILD_SA closed");
-        true
-    }
-
-    /// Replaces the keys of an IKE SA. The PPK stays as it is (RFC 8784 has none in this exchange).
-    pub(super) fn rekey(&mut self, end: usize, id: u32) {
-        let now = self.now;
-        let Some(sa) = self.daemons[end].sa(id) else {
-            return;
-        };
-        let pair = sa.pair;
-        if sa.state != IkeState::Established {
-            return;
-        }
-        if !self.reaches(end, pair) {
-            return self.after(RETRANSMITS[0], end, id, Due::Retransmit(1));
-        }
-        let new_pair = self.next_pair;
-        self.next_pair += 1;
-        let spis = [self.random.random(), self.random.random()];
-        for place in [1 - end, end] {
-            let daemon = &mut self.daemons[place];
-            let next = daemon.next_sa;
-            let Some(old) = daemon.by_pair(pair) else {
-                continue;
-            };
-            let mut new = old.clone();
-            (new.id, new.pair, new.spis, new.established) = (next, new_pair, spis, now);
-            new.is_initiator = place == end;
-            let children = std::mem::take(&mut old.children);
-            new.children = Vec::new();
-            if place == end {
-                old.state = IkeState::Rekeying;
-            }
-            let mut message = Writer::default();
-            message.section(old.name(), |m| {
-                m.section("old", |m| {
-                    old.write(m, place, now);
-                    m.list(old.tasks(), ["IKE_REKEY"]);
-                })
-                .section("new", |m| new.write(m, place, now));
-            });
-            let old_id = old.id;
-            new.children = children;
-            daemon.next_sa += 1;
-            daemon.sas.insert(0, new);
-            daemon.clients.publish("ike-rekey", message);
-            for timer in self
-                .timers
-                .iter_mut()
-                .filter(|t| t.end == place && t.sa == old_id)
-            {
-                timer.sa = next;
-            }
-            self.forget(place, old_id);
-        }
-    }
-
-    /// Replaces the keys of a CHILD SA.
-    pub(super) fn rekey_child(&mut self, end: usize, child: u32) {
-        let now = self.now;
-        let owner = self.daemons[end].sas.iter().find_map(|sa| {
-            let found = sa.children.iter().find(|c| c.id == child)?;
-            Some((sa.id, sa.pair, found.clone()))
-        });
-        let Some((id, pair, found)) = owner else {
-            return;
-        };
-        if found.state != ChildState::Installed {
-            return;
-        }
-        if !self.reaches(end, pair) {
-            return self.after(RETRANSMITS[0], end, id, Due::Retransmit(1));
-        }
-        let Some(other) = self.daemons[1 - end].by_pair(pair) else {
-            return;
-        };
-        let same = other.children.iter().find(|c| c.pair == found.pair);
-        let Some((other_id, other_name)) = same.map(|c| (other.id, c.name.clone())) else {
-            return;
-        };
-        let mut algorithms = found.algorithms.clone();
-        let configured = self.daemons[end].sa(id).and_then(|sa| {
-            let child = sa.connection.child(&found.name)?;
-            Algorithms::parse(child.proposals.first()?)?.group
-        });
-        algorithms.group = configured;
-        self.daemons[end].next_child += 1;
-        self.install(
-            [(end, id, &found.name), (1 - end, other_id, &other_name)],
-            &algorithms,
-        );
-        for (place, sa_id) in [(1 - end, other_id), (end, id)] {
-            let Some(sa) = self.daemons[place].sa(sa_id) else {
-                continue;
-            };
-            let (mut message, mut gone) = (Writer::default(), 0);
-            let new = sa.children.last().cloned();
-            if let Some(old) = sa.children.iter_mut().find(|c| c.pair == found.pair) {
-                (old.state, gone) = (ChildState::Rekeyed, old.id);
-                let old = old.clone();
-                message.section(sa.name(), |m| {
-                    sa.write(m, place, now);
-                    m.list(sa.tasks(), ["CHILD_REKEY"]);
-                    m.section("child-sas", |m| {
-                        m.section(&old.name, |m| {
-                            m.section("old", |m| old.write(m, now));
-                            if let Some(new) = &new {
-                                m.section("new", |m| new.write(m, now));
-                            }
-                        });
-                    });
-                });
-            }
-            if let Some(old) = sa.children.iter_mut().find(|c| c.pair == found.pair) {
-                old.state = ChildState::Deleted;
-            }
-            self.daemons[place].clients.publish("child-rekey", message);
-            self.after(REKEYED, place, sa_id, Due::ChildGone(gone));
-        }
-    }
-
-    /// Makes the SA anew with the settings with which it was made: a connection that was loaded
-    /// later, with another PPK id, has no effect.
-    pub(super) fn reauthenticate(&mut self, end: usize, id: u32) {
-        let Some(sa) = self.daemons[end].sa(id) else {
-            return;
-        };
-        if sa.state != IkeState::Established {
-            return;
-        }
-        if sa.children.iter().any(|c| c.state != ChildState::Installed) {
-            return self.after(REAUTH_RETRY, end, id, Due::Reauthenticate);
-        }
-        let connection = Arc::clone(&sa.connection);
-        let children: Vec<_> = sa.children.iter().map(|c| c.name.clone()).collect();
-        let first = children.first().map(String::as_str);
-        if !self.settings.make_before_break {
-            self.delete(end, id);
-        }
-        let new = self.connect_new(end, connection, first, None, None);
-        let Ok(new) = new else { return };
-        let is_up = self.daemons[end]
-            .sa(new)
-            .is_some_and(|sa| sa.state == IkeState::Established);
-        if is_up {
-            for child in children.iter().skip(1) {
-                self.create_child(end, new, child, true);
-            }
-            if self.settings.make_before_break {
-                self.delete(end, id);
-            }
-        }
-    }
-
     /// The daemon ends without a message and starts again without SAs, connections and secrets.
     pub(super) fn restart(&mut self, end: usize) {
         let mut clients = std::mem::take(&mut self.daemons[end].clients);
@@ -1242,51 +871,6 @@ impl Daemon {
     }
 }
 
-impl Algorithms {
-    fn selected_ike(&self) -> String {
-        let mut words = vec![self.encryption_with_size()];
-        words.extend(
-            [self.function, self.group]
-                .into_iter()
-                .flatten()
-                .map(str::to_owned),
-        );
-        format!("selected proposal: IKE:{}", words.join("/"))
-    }
-    fn selected_esp(&self) -> String {
-        let mut words = vec![self.encryption_with_size()];
-        words.extend(
-            [self.integrity, self.group]
-                .into_iter()
-                .flatten()
-                .map(str::to_owned),
-        );
-        format!("selected proposal: ESP:{}/NO_EXT_SEQ", words.join("/"))
-    }
-    fn encryption_with_size(&self) -> String {
-        match self.key_size {
-            0 => self.encryption.to_owned(),
-            size => format!("{}_{size}", self.encryption),
-        }
-    }
-    fn write(&self, message: &mut Writer) {
-        message.value("encr-alg", self.encryption);
-        if self.key_size > 0 {
-            message.value("encr-keysize", self.key_size);
-        }
-        let optional = [
-            ("integ-alg", self.integrity),
-            ("prf-alg", self.function),
-            ("dh-group", self.group),
-        ];
-        for (name, value) in optional {
-            if let Some(value) = value {
-                message.value(name, value);
-            }
-        }
-    }
-}
-
 impl IkeSa {
     pub(super) fn name(&self) -> &str {
         &self.connection.name
@@ -1314,107 +898,5 @@ impl IkeSa {
     /// Whether a client follows the command.
     pub(super) fn set_client(&mut self, client: Option<u64>) {
         self.client = client;
-    }
-
-    /// The settings of its section, without its CHILD SAs.
-    fn write(&self, m: &mut Writer, end: usize, now: Duration) {
-        let peer = &self.connection.peer;
-        let port = if peer.encap || peer.mobike { 4500 } else { 500 };
-        let [own_id, other_id] = self.identities(end);
-        let is_up = self.state != IkeState::Connecting;
-        m.value("uniqueid", self.id).value("version", 2).value(
-            "state",
-            match self.state {
-                IkeState::Connecting => "CONNECTING",
-                IkeState::Established => "ESTABLISHED",
-                IkeState::Rekeying => "REKEYING",
-                IkeState::Deleting => "DELETING",
-            },
-        );
-        let port = if is_up { port } else { 500 };
-        m.value("local-host", HOSTS[end])
-            .value("local-port", port)
-            .value("local-id", if self.is_named { own_id } else { "%any" })
-            .value("remote-host", HOSTS[1 - end])
-            .value("remote-port", port)
-            .value("remote-id", if self.is_named { other_id } else { "%any" });
-        if self.is_initiator {
-            m.value("initiator", "yes");
-        }
-        m.value("initiator-spi", format!("{:016x}", self.spis[0]))
-            .value("responder-spi", format!("{:016x}", self.spis[1]));
-        if peer.encap && is_up {
-            m.value("nat-remote", "yes").value("nat-any", "yes");
-        }
-        if is_up {
-            self.algorithms.write(m);
-        }
-        if self.ppk.is_some() {
-            m.value("ppk", "yes");
-        }
-        if self.state == IkeState::Established {
-            m.value(
-                "established",
-                now.saturating_sub(self.established).as_secs(),
-            );
-        }
-    }
-
-    /// Writes a section of `list-sas`.
-    pub(super) fn write_all(&self, message: &mut Writer, end: usize, now: Duration) {
-        message.section(self.name(), |m| {
-            self.write(m, end, now);
-            if self.state == IkeState::Connecting {
-                m.list(
-                    self.tasks(),
-                    ["IKE_VENDOR", "IKE_INIT", "IKE_NATD", "IKE_AUTH"],
-                );
-            } else if self.state == IkeState::Deleting {
-                m.list(self.tasks(), ["IKE_DELETE"]);
-            }
-            m.section("child-sas", |m| {
-                for child in &self.children {
-                    m.section(&child.key(), |m| child.write(m, now));
-                }
-            });
-        });
-    }
-}
-
-impl ChildSa {
-    fn key(&self) -> String {
-        format!("{}-{}", self.name, self.id)
-    }
-    fn write(&self, m: &mut Writer, now: Duration) {
-        m.value("name", &self.name)
-            .value("uniqueid", self.id)
-            .value("reqid", self.reqid)
-            .value(
-                "state",
-                match self.state {
-                    ChildState::Installed => "INSTALLED",
-                    ChildState::Rekeyed => "REKEYED",
-                    ChildState::Deleted => "DELETED",
-                },
-            )
-            .value("mode", "TUNNEL")
-            .value("protocol", "ESP");
-        if self.encap {
-            m.value("encap", "yes");
-        }
-        m.value("spi-in", format!("{:08x}", self.spis[0]))
-            .value("spi-out", format!("{:08x}", self.spis[1]));
-        self.algorithms.write(m);
-        for (place, way) in ["in", "out"].into_iter().enumerate() {
-            let packets = self.packets[place];
-            m.value(&format!("bytes-{way}"), packets * PACKET)
-                .value(&format!("packets-{way}"), packets);
-            if let Some(used) = self.used[place] {
-                m.value(&format!("use-{way}"), now.saturating_sub(used).as_secs());
-            }
-        }
-        m.value("install-time", now.saturating_sub(self.installed).as_secs())
-            .list("local-ts", &self.ts[0])
-            .list("remote-ts", &self.ts[1]);
     }
 }

@@ -335,6 +335,25 @@ async fn both_ends_listen_on_private_sockets() {
         }
         assert!(reply.contains("\nlast_handshake_time_sec="), "{reply}");
     }
+    // Faults of the wire and of the device apply to them as to TCP.
+    for (fault, ends) in [("drop@once", false), ("reset@once", true), ("reboot", true)] {
+        let mut stream = tokio::net::UnixStream::connect(&path).await.unwrap();
+        stream.write_all(b"get=1\n\n").await.unwrap();
+        let mut buffer = [0; 4096];
+        assert!(stream.read(&mut buffer).await.unwrap() > 0);
+        running.fault(fault).unwrap();
+        let _ = stream.write_all(b"set=1\n\n").await;
+        if ends {
+            assert_eq!(stream.read(&mut buffer).await.unwrap_or(0), 0, "{fault}");
+        } else {
+            stream.write_all(b"get=1\n\n").await.unwrap();
+            let n = stream.read(&mut buffer).await.unwrap();
+            assert!(
+                buffer[..n].starts_with(b"private_key="),
+                "the first reply is lost"
+            );
+        }
+    }
     let second = ready.endpoints[1].address.clone();
     drop(running);
     // The tasks end at the next turn of the runtime.
