@@ -19,7 +19,7 @@ pub enum Staging {
     /// Over the secret in use; what is under way keeps the traffic key it has until the next
     /// exchange.
     Overwrite,
-    /// Beside the secret in use, under the id of the key.
+    /// In addition to the secret in use, under the id of the key.
     Named,
     /// The device takes no key: `stage` is `Unsupported`.
     None,

@@ -118,10 +118,19 @@ impl Network {
         )
     }
 
-    /// The command that runs a program in the namespace of an end.
+    /// The command that runs a program in the namespace of an end, before other work of the
+    /// machine: a full buffer would lose packets, too.
     pub(crate) fn command(&self, end: usize, program: &str) -> std::process::Command {
         let mut command = std::process::Command::new("ip");
-        command.args(["netns", "exec", &self.names[end], program]);
+        command.args([
+            "netns",
+            "exec",
+            &self.names[end],
+            "nice",
+            "-n",
+            "-10",
+            program,
+        ]);
         command
     }
 }
