@@ -265,7 +265,7 @@ impl WireGuard {
             .peer(operation, &peer.public_key, until)
             .await
             .map_err(|e| e.with_effect(Effect::Unknown))?;
-        if same_key(&now.preshared_key, &**key)
+        if same_key(&now.preshared_key, key.expose())
             && now.keepalive == peer.keepalive
             && now.allowed_ips.len() == peer.allowed_ips.len()
         {
@@ -281,7 +281,7 @@ impl WireGuard {
 
 /// Whether a preshared key is this one, in constant time.
 fn same_key(one: &PresharedKey, other: &[u8]) -> bool {
-    one.as_slice().ct_eq(other).into()
+    one.expose().ct_eq(other).into()
 }
 
 #[async_trait]
@@ -379,11 +379,8 @@ impl Encryptor for WireGuard {
     async fn stage(&self, channel: &ChannelId, key: &Key) -> Result<Staged> {
         let peer = self.peer(Operation::Stage, channel).await?;
         let _turn = self.turns.lock(self.until()).await?;
-        let mut bytes = PresharedKey::default();
-        if key.expose().len() != bytes.len() {
-            return Err(Error::invalid("a preshared key has 256 bit"));
-        }
-        bytes.copy_from_slice(key.expose());
+        let bytes = PresharedKey::copy_of(key.expose())
+            .ok_or_else(|| Error::invalid("a preshared key has 256 bit"))?;
         // Unless this one is refused, no key that was staged before can be confirmed any more.
         self.note_staged(&peer, Some(key.id()));
         let request = proto::encode_set_preshared_key(&peer.public_key, &bytes);
@@ -466,7 +463,7 @@ impl Encryptor for WireGuard {
         let peer = self.peer(Operation::Zeroize, channel).await?;
         let _turn = self.turns.lock(self.until()).await?;
         let mut key = PresharedKey::default();
-        rand::rng().fill_bytes(&mut *key);
+        rand::rng().fill_bytes(key.expose_mut());
         self.replace(Operation::Zeroize, &peer, &key).await?;
         self.note_staged(&peer, None);
         Ok(())

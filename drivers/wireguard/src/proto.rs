@@ -84,8 +84,34 @@ impl std::str::FromStr for HandshakeTime {
     }
 }
 
-/// A preshared key, wiped when it is dropped.
-pub type PresharedKey = Zeroizing<[u8; KEY_BYTES]>;
+/// A preshared key of [`KEY_BYTES`] bytes, wiped when it is dropped. It is on the heap, because a
+/// value that moves leaves a copy where it was.
+#[derive(Clone, PartialEq, Eq)]
+pub struct PresharedKey(Zeroizing<Vec<u8>>);
+
+impl Default for PresharedKey {
+    /// 32 zero bytes: no key.
+    fn default() -> Self {
+        Self(Zeroizing::new(vec![0; KEY_BYTES]))
+    }
+}
+
+impl PresharedKey {
+    /// Copies a key of the right size.
+    #[must_use]
+    pub fn copy_of(key: &[u8]) -> Option<Self> {
+        (key.len() == KEY_BYTES).then(|| Self(Zeroizing::new(key.to_vec())))
+    }
+    /// The bytes of the key. Copy them only into something that wipes them.
+    #[must_use]
+    pub fn expose(&self) -> &[u8] {
+        &self.0
+    }
+    /// The bytes of the key, to be written.
+    pub fn expose_mut(&mut self) -> &mut [u8] {
+        &mut self.0
+    }
+}
 
 /// A peer of a device. Its preshared key does not print.
 #[derive(Clone, PartialEq, Eq)]
@@ -184,7 +210,7 @@ fn lines(reply: &[u8]) -> Result<Vec<(&str, &str)>, ProtoError> {
 
 fn key(name: &'static str, digits: &str) -> Result<PresharedKey, ProtoError> {
     let mut bytes = PresharedKey::default();
-    hex::decode_to_slice(digits, &mut *bytes).map_err(|_| ProtoError::Value(name))?;
+    hex::decode_to_slice(digits, bytes.expose_mut()).map_err(|_| ProtoError::Value(name))?;
     Ok(bytes)
 }
 
@@ -204,7 +230,10 @@ pub fn decode_get(reply: &[u8]) -> Result<Vec<Peer>, ProtoError> {
             if peers.len() == MAX_PEERS {
                 return Err(ProtoError::TooMany("peers"));
             }
-            peers.push(Peer::new(*key("public_key", value)?));
+            let mut public_key = [0; KEY_BYTES];
+            hex::decode_to_slice(value, &mut public_key)
+                .map_err(|_| ProtoError::Value("public_key"))?;
+            peers.push(Peer::new(public_key));
             continue;
         }
         // Values before the first peer are those of the device.
@@ -262,7 +291,7 @@ impl SecretText {
             self.0.extend_from_slice(part);
         }
     }
-    fn key(&mut self, name: &str, key: &[u8; KEY_BYTES]) {
+    fn key(&mut self, name: &str, key: &[u8]) {
         let mut digits = [0; 2 * KEY_BYTES];
         // Two digits for each byte: the sizes fit.
         if hex::encode_to_slice(key, &mut digits).is_ok() {
@@ -284,20 +313,20 @@ impl SecretText {
 #[must_use]
 pub fn encode_set_preshared_key(
     peer: &[u8; KEY_BYTES],
-    preshared_key: &[u8; KEY_BYTES],
+    preshared_key: &PresharedKey,
 ) -> Zeroizing<Vec<u8>> {
     let mut text = SecretText::with_capacity(256);
     text.line("set", "1");
     text.key("public_key", peer);
     text.line("update_only", "true");
-    text.key("preshared_key", preshared_key);
+    text.key("preshared_key", preshared_key.expose());
     text.end()
 }
 
 /// The request that removes a peer and adds it again with this preshared key, which ends its
 /// session.
 #[must_use]
-pub fn encode_replace(peer: &Peer, preshared_key: &[u8; KEY_BYTES]) -> Zeroizing<Vec<u8>> {
+pub fn encode_replace(peer: &Peer, preshared_key: &PresharedKey) -> Zeroizing<Vec<u8>> {
     let addresses: usize = peer.allowed_ips.iter().map(|ip| ip.len() + 16).sum();
     let endpoint = peer.endpoint.as_ref().map_or(0, String::len);
     let mut text = SecretText::with_capacity(512 + endpoint + addresses);
@@ -305,7 +334,7 @@ pub fn encode_replace(peer: &Peer, preshared_key: &[u8; KEY_BYTES]) -> Zeroizing
     text.key("public_key", &peer.public_key);
     text.line("remove", "true");
     text.key("public_key", &peer.public_key);
-    text.key("preshared_key", preshared_key);
+    text.key("preshared_key", preshared_key.expose());
     if let Some(endpoint) = &peer.endpoint {
         text.line("endpoint", endpoint);
     }
@@ -357,7 +386,7 @@ mod tests {
     fn the_example_of_the_protocol_is_read() {
         let peers = decode_get(REPLY.as_bytes()).unwrap();
         assert_eq!(peers.len(), 2);
-        assert_eq!(peers[0].preshared_key[..2], [0x18, 0x85]);
+        assert_eq!(peers[0].preshared_key.expose()[..2], [0x18, 0x85]);
         assert_eq!(peers[0].endpoint.as_deref(), Some("[abcd:23::33%2]:51820"));
         assert!(!peers[0].last_handshake.is_some());
         let second = &peers[1];
@@ -368,7 +397,7 @@ mod tests {
         assert_eq!(second.allowed_ips, ["192.168.4.6/32"]);
         assert_eq!(second.last_handshake.to_string(), "1700000000.000000005");
         assert_eq!("1700000000.000000005".parse(), Ok(second.last_handshake));
-        assert_eq!(*second.preshared_key, [0; 32]);
+        assert_eq!(second.preshared_key.expose(), [0; 32]);
         assert!(!format!("{peers:?}").contains("1885"), "{peers:?}");
     }
 
@@ -386,7 +415,7 @@ mod tests {
             ]
         );
         let peers = decode_get(REPLY.as_bytes()).unwrap();
-        let request = encode_replace(&peers[0], &[0xab; 32]);
+        let request = encode_replace(&peers[0], &PresharedKey::copy_of(&[0xab; 32]).unwrap());
         let spans = secrets(&request);
         assert_eq!(spans.len(), 1);
         assert_eq!(request[spans[0].clone()], *"ab".repeat(32).as_bytes());
@@ -397,7 +426,7 @@ mod tests {
     #[test]
     fn a_replaced_peer_keeps_its_configuration() {
         let peers = decode_get(REPLY.as_bytes()).unwrap();
-        let request = encode_replace(&peers[1], &[0xcd; 32]);
+        let request = encode_replace(&peers[1], &PresharedKey::copy_of(&[0xcd; 32]).unwrap());
         let public = "58402e695ba1772b1cc9309755f043251ea77fdcf10fbe63989ceb7e19321376";
         let expected = format!(
             "set=1\npublic_key={public}\nremove=true\npublic_key={public}\npreshared_key={}\n\
@@ -406,7 +435,10 @@ mod tests {
             "cd".repeat(32)
         );
         assert_eq!(std::str::from_utf8(&request).unwrap(), expected);
-        let request = encode_set_preshared_key(&peers[1].public_key, &[0xcd; 32]);
+        let request = encode_set_preshared_key(
+            &peers[1].public_key,
+            &PresharedKey::copy_of(&[0xcd; 32]).unwrap(),
+        );
         let expected = format!(
             "set=1\npublic_key={public}\nupdate_only=true\npreshared_key={}\n\n",
             "cd".repeat(32)

@@ -30,6 +30,7 @@ pub mod https;
 pub mod make;
 pub mod memory;
 pub mod query;
+mod receive_buffer;
 pub mod scripted;
 pub mod scripted_agent;
 #[cfg(feature = "serial")]

@@ -4,6 +4,7 @@
 use super::{
     LinkError,
     bytes::{ByteLink, ByteStream, Connector, Exchange, Frame},
+    receive_buffer::ReceiveBuffer,
     ticket::{self, Ticket},
 };
 use crate::backoff::Backoff;
@@ -179,7 +180,7 @@ impl StreamLink {
             connector,
             options,
             stream: None,
-            buffer: Zeroizing::new(Vec::with_capacity(1024)),
+            buffer: ReceiveBuffer::default(),
             in_doubt: false,
             unasked: 0,
             identity: None,
@@ -221,7 +222,7 @@ struct Owner {
     options: StreamOptions,
     stream: Option<Box<dyn ByteStream>>,
     /// Bytes received since the last request was written.
-    buffer: Zeroizing<Vec<u8>>,
+    buffer: ReceiveBuffer,
     /// Whether something may still come that belongs to an earlier request.
     in_doubt: bool,
     /// Number of unsolicited bytes since the last reply.
@@ -562,7 +563,7 @@ impl Owner {
                             break;
                         }
                         stranger |= found.is_some();
-                        self.buffer.drain(..n);
+                        self.buffer.remove(n);
                         exchange = self
                             .options
                             .identity_probe
@@ -629,7 +630,7 @@ impl Owner {
                 "there is no connection",
             ));
         };
-        match timeout_at(deadline, stream.read_buf(&mut *self.buffer)).await {
+        match timeout_at(deadline, self.buffer.fill(stream)).await {
             Ok(Ok(0)) => Err(LinkError {
                 ended: true,
                 ..self.hung_up(true)
@@ -697,6 +698,8 @@ impl Owner {
                     {
                         self.desynchronised();
                     }
+                    // The reply may be secret.
+                    self.buffer.clear();
                     self.unasked = 0;
                     self.last = Some(Instant::now());
                     return Ok(reply);

@@ -11,6 +11,8 @@ mod keys;
 mod network;
 #[path = "real/processes.rs"]
 mod processes;
+#[path = "real/secrets.rs"]
+mod secrets;
 #[path = "real/strongswan.rs"]
 mod strongswan;
 #[path = "real/traffic.rs"]
@@ -38,10 +40,8 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words[..] {
-        ["traffic", bind, to] => traffic::run_end(bind, to).unwrap_or_else(|why| {
-            eprintln!("{why}");
-            ExitCode::FAILURE
-        }),
+        ["traffic", bind, to] => ended(traffic::run_end(bind, to)),
+        ["hold", uri, channel] => ended(secrets::hold(uri, channel)),
         ["list"] => {
             NAMES.iter().for_each(|name| println!("{name}"));
             ExitCode::SUCCESS
@@ -53,6 +53,14 @@ fn main() -> ExitCode {
             ExitCode::from(2)
         }
     }
+}
+
+/// The exit code of a subcommand.
+fn ended(result: Result<ExitCode, String>) -> ExitCode {
+    result.unwrap_or_else(|why| {
+        eprintln!("{why}");
+        ExitCode::FAILURE
+    })
 }
 
 fn run(names: &[&str]) -> ExitCode {

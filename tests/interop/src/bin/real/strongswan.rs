@@ -6,7 +6,7 @@ use crate::{
     keys::{self, KeySource},
     network::{INNER, Network, OUTER},
     processes::{Processes, wait_for},
-    tool,
+    secrets, tool,
 };
 use qkd_keyflow::End;
 use std::{fmt::Write, fs, path::Path, process::Stdio, time::Duration};
@@ -147,6 +147,8 @@ pub(crate) async fn run(rolls: usize) -> Result<String, String> {
     keys::roll(&pair, &source).await.map_err(text)?;
     let trial = Trial::run(&network, &pair, &source, rolls, LOSSES).await?;
 
+    let memory = secrets::run(&pair, &source, &uris[0]).await?;
+
     // One end restarts in the middle of a roll: the roll fails, and a recovery makes the link again.
     let capture = Capture::start(&network)?;
     let half = keys::stage_near_only(&pair, &source).await.map_err(text)?;
@@ -175,7 +177,8 @@ pub(crate) async fn run(rolls: usize) -> Result<String, String> {
         return Err(format!("{clear} packets left in clear after the restart"));
     }
     Ok(format!(
-        "{}, {trial}; after a restart of one end in a roll: {recovered}; a wrong key: {reported}",
+        "{}, {trial}; after a restart of one end in a roll: {recovered}; a wrong key: {reported}; \
+         memory: {memory}",
         pair.end(End::Near)
             .encryptor()
             .identity()

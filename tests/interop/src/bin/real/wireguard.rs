@@ -6,7 +6,7 @@ use crate::{
     keys::{self, KeySource},
     network::{INNER, Network, OUTER},
     processes::{Processes, wait_for},
-    tool,
+    secrets, tool,
 };
 use std::{fs, path::Path, process::Stdio, time::Duration};
 
@@ -145,6 +145,8 @@ pub(crate) async fn run(rolls: usize) -> Result<String, String> {
     let losses = Losses::MillisecondsPerRoll(REPLACEMENT);
     let trial = Trial::run(&network, &pair, &source, rolls, losses).await?;
 
+    let memory = secrets::run(&pair, &source, &uris[0]).await?;
+
     let capture = Capture::start(&network)?;
     let half = keys::stage_near_only(&pair, &source).await.map_err(text)?;
     interfaces.processes.kill(1);
@@ -174,7 +176,7 @@ pub(crate) async fn run(rolls: usize) -> Result<String, String> {
     }
     Ok(format!(
         "wireguard-go, by replacement: {trial}; after a restart of one end in a roll: {recovered}; \
-         a wrong key passes nothing: {reported}; waiting: {waiting}"
+         a wrong key passes nothing: {reported}; memory: {memory}; waiting: {waiting}"
     ))
 }
 

@@ -1,0 +1,183 @@
+//! Copies of a key in the memory of a process that holds only a driver: counted in a core dump
+//! while the process holds the key, and after the roll.
+
+use crate::{keys, tool};
+use base64::{Engine, engine::general_purpose::STANDARD};
+use qkd_hal::{Key, KeyId, encryptor::Staged};
+use qkd_hardware::OpenContext;
+use qkd_keyflow::{EncryptorPair, End};
+use std::{
+    fs::{self, File},
+    io::{BufRead, BufReader, Read, Write},
+    process::{Child, Command, ExitCode, Stdio},
+};
+use zeroize::Zeroizing;
+
+/// Bytes of the key.
+const KEY: usize = 32;
+
+/// The subcommand of the process that is dumped. It reads a key and its id, rolls one end with it,
+/// and waits: with the key, and without it.
+pub(crate) fn hold(uri: &str, channel: &str) -> Result<ExitCode, String> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| e.to_string())?;
+    // Not by `std::io::stdin`, which has a buffer of its own.
+    let mut input = File::open("/dev/stdin").map_err(|e| e.to_string())?;
+    let mut read = |bytes: &mut [u8]| input.read_exact(bytes).map_err(|e| e.to_string());
+    let (mut id, mut key) = ([0; 16], Zeroizing::new(vec![0; KEY]));
+    read(&mut id)?;
+    read(&mut key)?;
+    let id = KeyId::from_bytes(&id).ok_or("no key id")?;
+    let text = |e: qkd_hal::Error| e.to_string();
+    runtime.block_on(async {
+        let registry = qkd_hardware::registry();
+        let opened = registry
+            .open(uri, &OpenContext::new())
+            .await
+            .map_err(text)?;
+        let encryptor = opened.encryptor().map_err(text)?;
+        let key = Key::new(id, key);
+        let staged = encryptor.stage(&channel.into(), &key).await.map_err(text)?;
+        say("holding", &mut read)?;
+        drop(key);
+        let declared = encryptor.encryptor_capabilities();
+        if declared.activation.is_commanded() {
+            encryptor.activate(&staged).await.map_err(text)?;
+        }
+        let confirmation = encryptor
+            .confirm(&staged, declared.confirm_timeout)
+            .await
+            .map_err(text)?;
+        let confirmed = confirmation.confirmed().map_err(text)?;
+        if declared.staging.keeps_previous() {
+            encryptor.retire(&confirmed).await.map_err(text)?;
+        }
+        say("done", &mut read)
+    })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Prints a word, and waits for a byte.
+fn say(word: &str, read: &mut impl FnMut(&mut [u8]) -> Result<(), String>) -> Result<(), String> {
+    println!("{word}");
+    std::io::stdout().flush().map_err(|e| e.to_string())?;
+    read(&mut [0])
+}
+
+/// The forms in which a copy of a key would be found.
+fn forms(key: &[u8]) -> [Vec<u8>; 4] {
+    let hex = |upper: bool| {
+        let digits: String = key.iter().map(|b| format!("{b:02x}")).collect();
+        if upper {
+            digits.to_uppercase().into_bytes()
+        } else {
+            digits.into_bytes()
+        }
+    };
+    [
+        key.to_vec(),
+        hex(false),
+        hex(true),
+        STANDARD.encode(key).into_bytes(),
+    ]
+}
+
+/// Counts the copies of a key in a core dump of a process.
+fn copies(process: &Child, key: &[u8]) -> Result<usize, String> {
+    let folder = tempfile::tempdir().map_err(|e| e.to_string())?;
+    let start = folder.path().join("core").to_string_lossy().into_owned();
+    let id = process.id().to_string();
+    tool("gcore", &["-o", &start, &id])?;
+    let dump = fs::read(format!("{start}.{id}")).map_err(|e| e.to_string())?;
+    let count = |form: Vec<u8>| {
+        let Some((first, rest)) = form.split_first() else {
+            return 0;
+        };
+        // By its first byte, because a comparison at each place of some 100 MB takes long.
+        let mut found = 0;
+        let mut at = 0;
+        while let Some(next) = dump[at..].iter().position(|b| b == first) {
+            at += next + 1;
+            found += usize::from(dump[at..].starts_with(rest));
+        }
+        found
+    };
+    Ok(forms(key).map(count).iter().sum())
+}
+
+/// Rolls a pair, its near end in a process of its own, and looks for the key there.
+pub(crate) async fn run(
+    pair: &EncryptorPair,
+    source: &keys::KeySource,
+    uri: &str,
+) -> Result<String, String> {
+    let text = |e: qkd_hal::Error| e.to_string();
+    let size = pair
+        .readiness()
+        .await
+        .and_then(|r| r.ready())
+        .map_err(text)?;
+    let [key, twin] = source.take(size.key_size()).await.map_err(text)?;
+    let far = pair.end(End::Far);
+    let program = std::env::current_exe().map_err(|e| e.to_string())?;
+    let mut process = Command::new(program)
+        .args(["hold", uri, &pair.end(End::Near).channel().0])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .map_err(|e| e.to_string())?;
+    let (Some(mut input), Some(output)) = (process.stdin.take(), process.stdout.take()) else {
+        return Err("the process has no pipes".to_owned());
+    };
+    let mut output = BufReader::new(output);
+    let mut send = |bytes: &[u8]| input.write_all(bytes).map_err(|e| e.to_string());
+    let mut expect = |word: &str| {
+        let mut line = String::new();
+        output.read_line(&mut line).map_err(|e| e.to_string())?;
+        if line.trim() == word {
+            Ok(())
+        } else {
+            Err(format!(
+                "the process printed `{}` and not `{word}`",
+                line.trim()
+            ))
+        }
+    };
+    send(key.id().as_bytes())?;
+    send(key.expose())?;
+    expect("holding")?;
+    let held = copies(&process, key.expose())?;
+    if held == 0 {
+        return Err("the key is not found in a process that holds it".to_owned());
+    }
+    let staged = far
+        .encryptor()
+        .stage(far.channel(), &twin)
+        .await
+        .map_err(text)?;
+    send(b"1")?;
+    expect("done")?;
+    let left = copies(&process, key.expose())?;
+    finish_far(pair, &staged).await.map_err(text)?;
+    send(b"2")?;
+    let _ = process.wait();
+    if left > 0 {
+        return Err(format!("{left} copies of the key are left after the roll"));
+    }
+    Ok(format!(
+        "{held} copies of the key while it is held, none after the roll"
+    ))
+}
+
+/// Confirms and retires at the far end, whose handle is in this process.
+async fn finish_far(pair: &EncryptorPair, staged: &Staged) -> qkd_hal::Result<()> {
+    let far = pair.end(End::Far).encryptor();
+    let longest = far.encryptor_capabilities().confirm_timeout;
+    let confirmed = far.confirm(staged, longest).await?.confirmed()?;
+    if far.encryptor_capabilities().staging.keeps_previous() {
+        far.retire(&confirmed).await?;
+    }
+    Ok(())
+}
