@@ -37,11 +37,18 @@ pub static INFO: DriverInfo = DriverInfo {
         example: "strongswan+unix:///var/run/charon.vici?connection=net\
             &connections=/etc/qkd/connections.toml",
     }],
-    maturity: Maturity::Emulated,
-    evidence: &[Verification {
-        of: VerificationScope::Emulator,
-        what: "this repository's emulator, in memory",
-    }],
+    maturity: Maturity::CrossChecked,
+    evidence: &[
+        Verification {
+            of: VerificationScope::Protocol,
+            what: "charon-systemd 5.9.8 of Debian 12 with kernel-libipsec, Linux 6.18: 50 rolls under \
+                traffic in each run of the gate, a restart in the middle of a roll, a wrong key",
+        },
+        Verification {
+            of: VerificationScope::Emulator,
+            what: "this repository's emulator, which was written apart from the driver, in memory",
+        },
+    ],
     assumptions: ASSUMPTIONS,
     unknowns: &[
         "the key of an association that the other end has initiated, if the daemon holds several: \

@@ -33,11 +33,19 @@ pub static INFO: DriverInfo = DriverInfo {
         name: "unix",
         example: "wireguard+unix:///var/run/wireguard/wg0.sock?roll=wait",
     }],
-    maturity: Maturity::Emulated,
-    evidence: &[Verification {
-        of: VerificationScope::Emulator,
-        what: "this repository's emulator, in memory",
-    }],
+    maturity: Maturity::CrossChecked,
+    evidence: &[
+        Verification {
+            of: VerificationScope::Protocol,
+            what: "wireguard-go 0.0.20220316 of Debian 12 over TUN, Linux 6.18: 50 rolls by replacement and \
+                2 that wait for a handshake under traffic in each run of the gate, a restart in the \
+                middle of a roll, a wrong key",
+        },
+        Verification {
+            of: VerificationScope::Emulator,
+            what: "this repository's emulator, which was written apart from the driver, in memory",
+        },
+    ],
     assumptions: ASSUMPTIONS,
     unknowns: &[
         "the id of a preshared key: the device stores none, and an interrupted roll is completed \
