@@ -3,9 +3,9 @@
 use crate::network::{INNER, Network};
 use std::{
     collections::BTreeSet,
-    io::{Read, Write},
+    io::{BufRead, BufReader, Read, Write},
     net::UdpSocket,
-    process::{Child, ExitCode, Stdio},
+    process::{Child, ChildStdin, ChildStdout, ExitCode, Stdio},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -21,8 +21,8 @@ const DRAIN: Duration = Duration::from_secs(1);
 /// Mark of the packets, so that others do not count.
 const MARK: &[u8; 8] = b"qkd-test";
 
-/// The subcommand that runs in a namespace: sends and receives until its standard input ends, then
-/// prints the numbers `sent received duplicates`.
+/// The subcommand that runs in a namespace: prints a line when it receives, sends after the first
+/// byte of its standard input until that ends, then prints the numbers `sent received duplicates`.
 pub(crate) fn run_end(bind: &str, to: &str) -> Result<ExitCode, String> {
     let text = |e: std::io::Error| e.to_string();
     let socket = UdpSocket::bind((bind, PORT)).map_err(text)?;
@@ -53,6 +53,9 @@ pub(crate) fn run_end(bind: &str, to: &str) -> Result<ExitCode, String> {
             (seen.len(), twice)
         })
     };
+    // The other end receives, too, before the first packet is sent.
+    println!("ready");
+    std::io::stdin().read_exact(&mut [0]).map_err(text)?;
     let sender = {
         let (stopped, to) = (Arc::clone(&stopped), (to.to_owned(), PORT));
         std::thread::spawn(move || {
@@ -87,8 +90,15 @@ pub(crate) struct Count {
     pub(crate) lost: [u64; 2],
 }
 
+/// An end of the traffic.
+struct End {
+    child: Child,
+    input: Option<ChildStdin>,
+    output: BufReader<ChildStdout>,
+}
+
 /// Traffic between the inner addresses of a network.
-pub(crate) struct Traffic(Vec<Child>);
+pub(crate) struct Traffic(Vec<End>);
 
 impl Traffic {
     /// Starts it.
@@ -96,30 +106,45 @@ impl Traffic {
         let program = std::env::current_exe().map_err(|e| e.to_string())?;
         let mut ends = Self(Vec::new());
         for end in 0..2 {
-            let child = network
+            let mut child = network
                 .command(end, &program.to_string_lossy())
                 .args(["traffic", INNER[end], INNER[1 - end]])
                 .stdin(Stdio::piped())
                 .stdout(Stdio::piped())
                 .spawn()
                 .map_err(|e| e.to_string())?;
-            ends.0.push(child);
+            let (input, output) = (child.stdin.take(), child.stdout.take());
+            let output = BufReader::new(output.ok_or("traffic has no output")?);
+            ends.0.push(End {
+                child,
+                input,
+                output,
+            });
+        }
+        for end in &mut ends.0 {
+            end.output
+                .read_line(&mut String::new())
+                .map_err(|e| e.to_string())?;
+        }
+        for input in ends.0.iter_mut().filter_map(|end| end.input.as_mut()) {
+            input.write_all(b"1").map_err(|e| e.to_string())?;
         }
         Ok(ends)
     }
 
     /// Stops it, and counts.
     pub(crate) fn stop(mut self) -> Result<Count, String> {
-        for child in &mut self.0 {
+        for end in &mut self.0 {
             // The end of its standard input stops it.
-            if let Some(mut input) = child.stdin.take() {
-                let _ = input.flush();
-            }
+            end.input = None;
         }
         let (mut sent, mut received) = ([0; 2], [0; 2]);
-        for (end, child) in std::mem::take(&mut self.0).into_iter().enumerate() {
-            let output = child.wait_with_output().map_err(|e| e.to_string())?;
-            let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        for (end, process) in self.0.iter_mut().enumerate() {
+            let mut text = String::new();
+            process
+                .output
+                .read_to_string(&mut text)
+                .map_err(|e| e.to_string())?;
             let numbers: Vec<u64> = text.split_whitespace().flat_map(str::parse).collect();
             let [own, others, twice] = numbers[..] else {
                 return Err(format!("traffic of end {} printed `{text}`", end + 1));
@@ -136,9 +161,9 @@ impl Traffic {
 
 impl Drop for Traffic {
     fn drop(&mut self) {
-        for child in &mut self.0 {
-            let _ = child.kill();
-            let _ = child.wait();
+        for end in &mut self.0 {
+            let _ = end.child.kill();
+            let _ = end.child.wait();
         }
     }
 }
