@@ -319,7 +319,7 @@ pub fn encode_replace(peer: &Peer, preshared_key: &[u8; KEY_BYTES]) -> Zeroizing
 }
 
 /// Feeds every decoder with bytes from outside, for fuzzing.
-pub fn decode_anything(input: &[u8]) {
+pub fn fuzz(input: &[u8]) {
     let _ = frame(input);
     let _ = secrets(input);
     let _ = decode_set(input);
@@ -442,7 +442,7 @@ mod tests {
     proptest::proptest! {
         #[test]
         fn no_bytes_make_a_decoder_panic(input: Vec<u8>) {
-            decode_anything(&input);
+            fuzz(&input);
         }
     }
 }
