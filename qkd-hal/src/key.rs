@@ -4,7 +4,7 @@
 //! bytes are reached only through [`Key::expose`], so that every place where a key leaves its
 //! wrapper can be searched for.
 
-use crate::{encryptor::KeyRole, units::Bits};
+use crate::units::Bits;
 use std::{
     cmp::Ordering,
     fmt,
@@ -147,6 +147,38 @@ impl<'de> serde::Deserialize<'de> for KeyId {
 impl serde::Serialize for KeyId {
     fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
         s.collect_str(self)
+    }
+}
+
+/// Purpose of a key in an encryptor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum KeyRole {
+    /// Connectivity association key of MKA (IEEE 802.1X), with its name, the CKN. Traffic keys are
+    /// derived and distributed under it.
+    Cak,
+    /// Secure association key of MACsec (IEEE 802.1AE): it encrypts traffic itself. It shall be
+    /// used once.
+    Sak,
+    /// Post-quantum pre-shared key of IKEv2 (RFC 8784), with its PPK id. It is mixed into the keys
+    /// that IKE agrees.
+    Ppk,
+    /// Pre-shared key: it is mixed into, or authenticates, the key agreement of the device.
+    Psk,
+    /// Password from which the device derives the key that encrypts its key exchange.
+    KeyEncryptionPassword,
+}
+
+impl fmt::Display for KeyRole {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Cak => "CAK",
+            Self::Sak => "SAK",
+            Self::Ppk => "PPK",
+            Self::Psk => "pre-shared key",
+            Self::KeyEncryptionPassword => "key encryption password",
+        })
     }
 }
 

@@ -102,6 +102,11 @@ impl OpenContext {
         self.replay = Some(Arc::new(replay));
         self
     }
+    /// Whether every exchange is answered from a transcript.
+    #[must_use]
+    pub fn is_replay(&self) -> bool {
+        self.replay.is_some()
+    }
     /// Injects faults on every link: random ([`RandomFaults`](crate::wrap::fault::RandomFaults)) or
     /// planned ([`FaultScript`](crate::wrap::fault::FaultScript)).
     #[must_use]

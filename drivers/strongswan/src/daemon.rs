@@ -88,7 +88,7 @@ pub(crate) struct Child {
 }
 
 impl Association {
-    fn of(name: &str, section: &Section) -> Option<Self> {
+    pub(crate) fn of(name: &str, section: &Section) -> Option<Self> {
         let children = section.section("child-sas");
         Some(Self {
             name: name.to_owned(),
@@ -244,8 +244,17 @@ impl Call<'_> {
 }
 
 fn succeeded(name: &str, response: &Section) -> Result<()> {
-    if response.is_yes("success") {
-        return Ok(());
+    match response.text("success") {
+        Some("yes") => return Ok(()),
+        Some("no") => {}
+        // A reply that was damaged is not a refusal: the command may have been carried out.
+        _ => {
+            return Err(Error::misbehaved(
+                DeviceMisbehaved::UnexpectedReply,
+                format!("the reply to `{name}` has neither success nor failure"),
+            )
+            .with_effect(Effect::Unknown));
+        }
     }
     let words = response.text("errmsg").unwrap_or("no reason was given");
     let words = printable(words, MAX_SHOWN).into_owned();

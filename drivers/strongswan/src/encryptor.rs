@@ -32,6 +32,23 @@ enum Found {
     None(String),
 }
 
+/// Steps of a call that deletes: an error after the first one has an effect.
+#[derive(Default)]
+struct Progress {
+    steps: usize,
+}
+
+impl Progress {
+    fn note<T>(&mut self, result: Result<T>) -> Result<T> {
+        let result = result.map_err(|e| match self.steps {
+            0 => e,
+            _ => e.with_progress("other keys or associations were deleted before"),
+        });
+        self.steps += 1;
+        result
+    }
+}
+
 impl StrongSwan {
     fn check_channel(&self, channel: &ChannelId) -> Result<()> {
         if channel.0 == self.connection.name {
@@ -133,14 +150,32 @@ impl StrongSwan {
         ];
         match call.change("terminate", &message).await {
             Err(e) if e.kind() == ErrorKind::Refused => {
-                let still = call.associations().await?;
+                let still = call.associations().await;
+                let still = still.map_err(|e| e.with_effect(Effect::Unknown))?;
                 if still.iter().any(|one| one.id.to_string() == id) {
-                    return Err(e);
+                    // The daemon may be deleting it still.
+                    return Err(e.with_effect(Effect::Unknown));
                 }
                 Ok(())
             }
             other => other,
         }
+    }
+
+    /// Unloads the connections of single keys, which an interrupted activation left: each answers
+    /// the other end with its own key only.
+    async fn unload_connections(&self, call: &Call<'_>) -> Result<()> {
+        for name in call.connections().await? {
+            if self.connection.ppk_id_of(&name).is_some() {
+                self.unload_connection(call, &name).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn unload_connection(&self, call: &Call<'_>, name: &str) -> Result<()> {
+        let message = [Element::Value("name", name.as_bytes())];
+        call.change("unload-conn", &message).await
     }
 
     async fn unload(&self, call: &Call<'_>, ppk_id: &str) -> Result<()> {
@@ -249,13 +284,16 @@ impl Encryptor for StrongSwan {
         // would allow that one only. Loading it again changes nothing for associations that exist.
         let message = self.connection.load(&self.connection.name, None);
         call.change("load-conn", &message).await?;
+        let loaded = |e: Error| e.with_progress("the connection was loaded, the key was not");
+        self.unload_connections(&call).await.map_err(loaded)?;
         let message = [
             Element::Value("id", name.as_bytes()),
             Element::Value("type", b"ppk"),
             Element::Value("data", key.expose()),
             Element::List("owners", vec![id.as_bytes()]),
         ];
-        call.change_secret("load-shared", &message).await?;
+        let sent = call.change_secret("load-shared", &message).await;
+        sent.map_err(loaded)?;
         let held = self.ppk_ids(&call).await;
         if !held
             .map_err(|e| e.with_effect(Effect::Unknown))?
@@ -293,7 +331,7 @@ impl Encryptor for StrongSwan {
             .iter()
             .any(|one| one.name == name && one.is_up())
         {
-            return Ok(());
+            return self.unload_connections(&call).await;
         }
         let message = self.connection.load(&name, Some(&id));
         call.change("load-conn", &message).await?;
@@ -301,8 +339,7 @@ impl Encryptor for StrongSwan {
         // The association keeps its settings. A connection that stays would answer the other end
         // with this key only. What fails here is done with the time of another call.
         let after = self.daemon.call(Operation::Activate);
-        let unload = [Element::Value("name", name.as_bytes())];
-        let unloaded = after.change("unload-conn", &unload).await;
+        let unloaded = self.unload_connection(&after, &name).await;
         if let Err(error) = initiated {
             let cleaned = self.clean_up(&after, &name).await;
             let effect = match (&cleaned, &unloaded) {
@@ -350,13 +387,13 @@ impl Encryptor for StrongSwan {
             }
         };
         self.counts.update(&associations);
-        let partial = |e: Error| e.with_progress("some of the keys before were deleted");
+        let mut progress = Progress::default();
         for one in associations.iter().filter(|one| one.id != current) {
-            self.terminate(&call, one.id).await?;
+            progress.note(self.terminate(&call, one.id).await)?;
         }
         let id = staged.key_id.to_string();
         for other in ids.iter().filter(|other| **other != id) {
-            self.unload(&call, other).await.map_err(partial)?;
+            progress.note(self.unload(&call, other).await)?;
         }
         Ok(())
     }
@@ -365,12 +402,13 @@ impl Encryptor for StrongSwan {
         self.check_channel(channel)?;
         let call = self.daemon.call(Operation::Zeroize);
         let _turn = self.turns.lock(Instant::now() + call.left()).await?;
+        let mut progress = Progress::default();
         // Keys first: an association that ends may be established again.
         for id in self.ppk_ids(&call).await? {
-            self.unload(&call, &id).await?;
+            progress.note(self.unload(&call, &id).await)?;
         }
-        for one in self.associations(&call).await? {
-            self.terminate(&call, one.id).await?;
+        for one in progress.note(self.associations(&call).await)? {
+            progress.note(self.terminate(&call, one.id).await)?;
         }
         Ok(())
     }

@@ -348,7 +348,7 @@ pub fn encode_replace(peer: &Peer, preshared_key: &PresharedKey) -> Zeroizing<Ve
 }
 
 /// Feeds every decoder with bytes from outside, for fuzzing.
-pub fn decode_anything(input: &[u8]) {
+pub fn fuzz(input: &[u8]) {
     let _ = frame(input);
     let _ = secrets(input);
     let _ = decode_set(input);
@@ -474,7 +474,7 @@ mod tests {
     proptest::proptest! {
         #[test]
         fn no_bytes_make_a_decoder_panic(input: Vec<u8>) {
-            decode_anything(&input);
+            fuzz(&input);
         }
     }
 }

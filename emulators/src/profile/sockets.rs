@@ -74,6 +74,8 @@ pub(crate) struct SocketPair {
     pub(crate) driver: &'static str,
     /// End of the names of its sockets, such as `vici`.
     pub(crate) suffix: &'static str,
+    /// Parameters of the URIs, such as `?roll=replace`, where no file has some.
+    pub(crate) parameters: String,
     /// Files that the driver of each end needs.
     pub(crate) files: [Option<DriverFile>; 2],
     pub(crate) controls: Controls,
@@ -98,6 +100,18 @@ pub(crate) fn controls(
 }
 
 impl SocketPair {
+    fn parameters(
+        &self,
+        file: Option<&DriverFile>,
+        folder: &Path,
+        end: usize,
+    ) -> io::Result<String> {
+        file.map_or_else(
+            || Ok(self.parameters.clone()),
+            |file| file.write(folder, end),
+        )
+    }
+
     /// On two Unix sockets.
     pub(crate) fn start(
         self,
@@ -119,7 +133,7 @@ impl SocketPair {
                 text => absolute(text)?,
             };
             let socket = UnixSocket::bind(&path)?;
-            let parameters = parameters(file.as_ref(), folder.path(), n - 1)?;
+            let parameters = self.parameters(file.as_ref(), folder.path(), n - 1)?;
             let uri = format!("{}+unix://{}{parameters}", self.driver, plain(&path)?);
             ready.endpoint("unix", path.display(), Some(uri));
             sockets.push(socket);
@@ -139,12 +153,15 @@ impl SocketPair {
     /// If files of the drivers cannot be written.
     pub(crate) fn in_memory(self, profile: &'static Profile) -> io::Result<InMemory> {
         let folder = folder()?;
+        let mut parameters = Vec::new();
+        for (end, file) in self.files.iter().enumerate() {
+            parameters.push(self.parameters(file.as_ref(), folder.path(), end)?);
+        }
         let faults = [self.controls.faults(0), self.controls.faults(1)];
         let mut memory = InMemory::new(self.controls);
         for ((n, service), faults) in (1..).zip(self.services).zip(faults) {
             let name = format!("{}-{n}", profile.name);
-            let file = self.files[n - 1].as_ref();
-            memory.uri(self.driver, &name, &parameters(file, folder.path(), n - 1)?);
+            memory.uri(self.driver, &name, &parameters[n - 1]);
             memory.bytes(&name, service, faults, self.clock.clone());
         }
         memory.keep(folder);
@@ -158,10 +175,6 @@ fn absolute(text: &str) -> io::Result<PathBuf> {
 
 fn folder() -> io::Result<tempfile::TempDir> {
     tempfile::Builder::new().prefix("qkd-emu-").tempdir()
-}
-
-fn parameters(file: Option<&DriverFile>, folder: &Path, end: usize) -> io::Result<String> {
-    file.map_or_else(|| Ok(String::new()), |file| file.write(folder, end))
 }
 
 /// The path of a socket or file in a URI. Characters that a path of a URI cannot have are refused,

@@ -637,6 +637,21 @@ Examples:
   qkdctl encryptor roll enc-a --peer enc-b --source qkd-a --peer-source qkd-b \\
     --yes";
 
+/// A key that was staged.
+#[derive(Debug, Args)]
+pub(crate) struct StagedKey {
+    /// ID of the staged key.
+    #[arg(long, required_unless_present = "staged", conflicts_with = "staged")]
+    pub(crate) id: Option<qkd_hal::KeyId>,
+    /// The slot that `stage` named, where there are slots.
+    #[arg(long, conflicts_with = "staged")]
+    pub(crate) slot: Option<u8>,
+    /// Output of `stage -o json`: the key with what the device reported then. Needed where a device
+    /// does not report the ID of its key.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) staged: Option<PathBuf>,
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum EncryptorCommand {
     /// Shows channels, slots and counters.
@@ -673,15 +688,27 @@ pub(crate) enum EncryptorCommand {
         /// Channel of the encryptor.
         #[arg(long)]
         channel: String,
-        /// ID of the staged key.
-        #[arg(long)]
-        id: qkd_hal::KeyId,
-        /// The slot that `stage` named, where there are slots.
-        #[arg(long)]
-        slot: Option<u8>,
+        #[command(flatten)]
+        key: StagedKey,
         /// Apply the change; without this option, only a dry run.
         #[arg(long)]
         yes: bool,
+    },
+    /// Waits until a staged key protects traffic. Changes nothing.
+    ///
+    /// For devices that use a staged key at their next key exchange, which no command starts, and
+    /// for the end of a pair that does not activate.
+    Confirm {
+        #[arg(help = DEVICE_HELP)]
+        device: String,
+        /// Channel of the encryptor.
+        #[arg(long)]
+        channel: String,
+        #[command(flatten)]
+        key: StagedKey,
+        /// Longest time to wait; default: as the device declares.
+        #[arg(long, value_name = "TIME")]
+        longest: Option<humantime::Duration>,
     },
     /// Deletes the key before the one that is named. A dry run unless --yes.
     ///
@@ -692,12 +719,9 @@ pub(crate) enum EncryptorCommand {
         /// Channel of the encryptor.
         #[arg(long)]
         channel: String,
-        /// The id of the key that stays.
-        #[arg(long)]
-        id: qkd_hal::KeyId,
-        /// The slot of the key that stays, where there are slots.
-        #[arg(long)]
-        slot: Option<u8>,
+        /// The key that stays.
+        #[command(flatten)]
+        key: StagedKey,
         /// Apply the change. The deleted key can no longer serve as fallback.
         #[arg(long)]
         yes: bool,

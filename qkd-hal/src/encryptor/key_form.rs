@@ -1,40 +1,8 @@
 //! The form of the keys that an encryptor takes: role, size, alphabet and id.
 
-use crate::{Error, Key, KeyId, Result, units::Bits};
+use crate::{Error, Key, KeyId, Result, key::KeyRole, units::Bits};
 use serde::{Deserialize, Serialize};
 use std::fmt;
-
-/// Purpose of a key in an encryptor.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-#[non_exhaustive]
-pub enum KeyRole {
-    /// Connectivity association key of MKA (IEEE 802.1X), with its name, the CKN. Traffic keys are
-    /// derived and distributed under it.
-    Cak,
-    /// Secure association key of MACsec (IEEE 802.1AE): it encrypts traffic itself. It shall be
-    /// used once.
-    Sak,
-    /// Post-quantum pre-shared key of IKEv2 (RFC 8784), with its PPK id. It is mixed into the keys
-    /// that IKE agrees.
-    Ppk,
-    /// Pre-shared key: it is mixed into, or authenticates, the key agreement of the device.
-    Psk,
-    /// Password from which the device derives the key that encrypts its key exchange.
-    KeyEncryptionPassword,
-}
-
-impl fmt::Display for KeyRole {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Cak => "CAK",
-            Self::Sak => "SAK",
-            Self::Ppk => "PPK",
-            Self::Psk => "pre-shared key",
-            Self::KeyEncryptionPassword => "key encryption password",
-        })
-    }
-}
 
 /// The key sizes that an encryptor takes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

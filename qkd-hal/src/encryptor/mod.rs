@@ -56,11 +56,12 @@ mod key_form;
 mod staged;
 mod status;
 
+pub use crate::key::KeyRole;
 pub use capabilities::{
     Activation, ConfirmationBasis, EncryptorCapabilities, HalfDoneRoll, Hitless, PolicyOwner,
     Staging,
 };
-pub use key_form::{KeyAlphabet, KeyForm, KeyIdForm, KeyRole, KeySizes};
+pub use key_form::{KeyAlphabet, KeyForm, KeyIdForm, KeySizes};
 pub use staged::{Confirmation, Confirmed, Staged};
 pub use status::{ChannelId, ChannelState, ChannelStatus, FailureMode, Slot, TrafficCounters};
 

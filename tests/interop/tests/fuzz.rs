@@ -60,6 +60,15 @@ fn collect(value: &serde_json::Value, found: &mut Vec<Vec<u8>>) {
                         found.push(text.clone().into_bytes())
                     }
                     ("json", value) => found.push(value.to_string().into_bytes()),
+                    // Recorded exchanges: packets in hexadecimal digits, or lines.
+                    ("send" | "receive", value) => {
+                        let one = std::slice::from_ref(value);
+                        for message in value.as_array().map_or(one, Vec::as_slice) {
+                            let text = message.as_str().unwrap();
+                            let bytes = hex::decode(text);
+                            found.push(bytes.unwrap_or_else(|_| text.as_bytes().to_vec()));
+                        }
+                    }
                     (_, serde_json::Value::String(text)) => found.push(text.clone().into_bytes()),
                     (_, value) => collect(value, found),
                 }
@@ -160,8 +169,10 @@ codecs! {
     packetlight = "packetlight.json", qkd_driver_packetlight::proto::fuzz;
     polatis = "polatis.json", qkd_driver_polatis::fuzz;
     scte_hms = "scte-hms.json", qkd_driver_scte_hms::proto::fuzz;
+    strongswan = "charon.json", qkd_driver_strongswan::proto::fuzz;
     thorlabs_osw = "thorlabs-osw.json", qkd_driver_thorlabs_osw::proto::fuzz;
     veriqloud_qline = "veriqloud-qline.json", qkd_driver_veriqloud_qline::proto::fuzz;
+    wireguard = "wireguard-go.json", qkd_driver_wireguard::proto::fuzz;
     // The other side of the same wires: what the emulators and the northbound server read.
     emulated_agiltron = "agiltron.json", vendor::agiltron::fuzz;
     emulated_dicon_gp600 = "dicon.json", vendor::dicon::gp600::fuzz;
@@ -170,7 +181,9 @@ codecs! {
     emulated_leoni_eol = "leoni-eol.json", vendor::leoni_eol::fuzz;
     emulated_polatis = "polatis.json", vendor::polatis::scpi::fuzz;
     emulated_qline = "veriqloud-qline.json", vendor::veriqloud_qline::fuzz;
+    emulated_strongswan = "charon.json", vendor::strongswan::fuzz;
     emulated_thorlabs_osw = "thorlabs-osw.json", vendor::thorlabs_osw::fuzz;
+    emulated_wireguard = "wireguard-go.json", vendor::wireguard::fuzz;
 }
 
 /// Messages of public programs, and further commands that the emulator implements.

@@ -3,7 +3,10 @@
 use super::{Broken, with_effect};
 use qkd_hal::{
     Effect, Error, ErrorKind, KeyId, Outcome, Request, Result,
-    encryptor::{ChannelId, ChannelState, ChannelStatus, Confirmation, Slot, Staged},
+    encryptor::{
+        Activation, ChannelId, ChannelState, ChannelStatus, Confirmation, EncryptorCapabilities,
+        Hitless, KeyIdForm, KeySizes, Slot, Staged, Staging,
+    },
 };
 use std::time::Duration;
 
@@ -13,10 +16,38 @@ fn pretended(channel: &ChannelId, key: &KeyId) -> Outcome {
     Outcome::Staged(Staged::new(channel, key, Some(1), "it is there"))
 }
 
+/// Has one declaration of an encryptor contradict the others.
+pub(super) fn contradict(declared: &mut EncryptorCapabilities, breaks: &str) {
+    match breaks {
+        "DEV-20/no-staging" => declared.staging = Staging::None,
+        "DEV-20/no-form" => declared.key = None,
+        "DEV-20/staging" => declared.staging = Staging::Named,
+        "DEV-20/activation" => declared.activation = Activation::ForcedReinitialisation,
+        "DEV-20/next-exchange" => declared.activation = Activation::NextExchange { longest: None },
+        "DEV-20/hitless" => declared.hitless = Hitless::yes("the vendor says so"),
+        "DEV-20/evidence" => declared.hitless = Hitless::no(" "),
+        "DEV-20/sizes" => declared.key.as_mut().unwrap().sizes = KeySizes::OneOf(Vec::new()),
+        "DEV-20/ids" => {
+            declared.key.as_mut().unwrap().id = KeyIdForm::Bytes { least: 9, most: 8 };
+        }
+        other => panic!("there is no mutant {other}"),
+    }
+}
+
 impl Broken {
     pub(super) async fn encryptor_call(&self, request: &Request<'_>) -> Result<Outcome> {
         match (self.breaks, request) {
             ("ENC-05" | "ENC-10", Request::Stage { channel, key }) => {
+                return Ok(pretended(channel, key.id()));
+            }
+            ("ENC-05/role", Request::Stage { channel, key })
+                if key.key().is_some_and(|key| key.role().is_some()) =>
+            {
+                return Ok(pretended(channel, key.id()));
+            }
+            ("ENC-05/id", Request::Stage { channel, key })
+                if key.id().as_bytes().len() == KeyId::MAX_TEXT =>
+            {
                 return Ok(pretended(channel, key.id()));
             }
             ("ENC-11", Request::Activate { .. })

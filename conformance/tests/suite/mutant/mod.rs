@@ -41,10 +41,30 @@ use zeroize::Zeroizing;
 
 /// Mutants of the check in front of the handle: only a handle without this check can have these
 /// faults.
-const UNCHECKED: [&str; 21] = [
-    "DEV-10", "DEV-11", "DEV-12", "DEV-16", "DEV-18", "DEV-22", "DEV-23", "DEV-25", "SWI-07",
-    "PWR-01", "PWR-02", "PWR-06", "VOA-02", "VOA-03", "PRT-02", "PRT-05", "ENC-05", "QKD-15",
-    "QKD-16", "QKD-17", "RNG-04",
+const UNCHECKED: [&str; 23] = [
+    "DEV-10",
+    "DEV-11",
+    "DEV-12",
+    "DEV-16",
+    "DEV-18",
+    "DEV-22",
+    "DEV-23",
+    "DEV-25",
+    "SWI-07",
+    "PWR-01",
+    "PWR-02",
+    "PWR-06",
+    "VOA-02",
+    "VOA-03",
+    "PRT-02",
+    "PRT-05",
+    "ENC-05",
+    "ENC-05/role",
+    "ENC-05/id",
+    "QKD-15",
+    "QKD-16",
+    "QKD-17",
+    "RNG-04",
 ];
 
 /// A driver that opens broken handles.
@@ -203,6 +223,9 @@ fn altered(mut all: Declarations, breaks: &str) -> Declarations {
         "DEV-17" => all.capabilities = all.capabilities.without(&[Op::Apply]),
         "DEV-18" => all.descriptor.accepted.clear(),
         "DEV-20" => all.meter = Some(PowerMeterCapabilities::for_ports([])),
+        _ if breaks.starts_with("DEV-20/") => {
+            encryptor::contradict(all.encryptor.as_mut().unwrap(), breaks);
+        }
         // A specification that is never right: each value is outside it.
         "DEV-21" => all
             .parameters

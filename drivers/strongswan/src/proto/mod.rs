@@ -116,7 +116,7 @@ pub fn frame(seen: &[u8]) -> Frame {
 }
 
 /// Feeds every decoder with bytes from outside, for fuzzing.
-pub fn decode_anything(input: &[u8]) {
+pub fn fuzz(input: &[u8]) {
     let _ = frame(input);
     let _ = decode_registration(input);
     if let Ok(reply) = decode_reply(input) {

@@ -832,3 +832,9 @@ fn date(since_1970: Duration) -> String {
     let part = |range| stamp.get(range).unwrap_or_default();
     format!("{month} {} {} {}", part(8..10), part(11..19), part(0..4))
 }
+
+/// Drives a daemon with arbitrary bytes.
+pub fn fuzz(input: &[u8]) {
+    let pair = CharonPair::new(Clock::manual(), Settings::default(), 1);
+    pair.session(0).feed(input);
+}

@@ -95,6 +95,7 @@ fn build(options: &Options) -> io::Result<SocketPair> {
     Ok(SocketPair {
         driver: "strongswan",
         suffix: "vici",
+        parameters: String::new(),
         files: [0, 1].map(|end| Some(connection_file(end))),
         controls,
         services,

@@ -549,3 +549,9 @@ fn number<T: std::str::FromStr>(text: &str) -> Result<T, i32> {
 fn is_true(text: &str) -> Result<(), i32> {
     (text == "true").then_some(()).ok_or(errno::EINVAL)
 }
+
+/// Drives a device with arbitrary bytes.
+pub fn fuzz(input: &[u8]) {
+    let pair = WireGuardPair::new(Clock::manual(), Duration::ZERO, 0.0, false, 1);
+    pair.session(0).feed(input);
+}

@@ -52,6 +52,11 @@ const SETTINGS: &[Setting] = &[
         runtime: false,
     },
     Setting {
+        name: "roll",
+        help: "parameter of the URIs for the driver: wait or replace; default: none",
+        runtime: false,
+    },
+    Setting {
         name: "clear-route",
         help: "whether packets without a peer pass in clear: true or false (default)",
         runtime: false,
@@ -72,6 +77,15 @@ fn build(options: &Options, epoch: Duration) -> io::Result<SocketPair> {
         options.seed,
     );
     let keepalive = options.number("keepalive", 25)?;
+    let parameters = match options.text("roll", "") {
+        "" => String::new(),
+        roll @ ("wait" | "replace") => format!("?roll={roll}"),
+        other => {
+            return Err(crate::profile::options::invalid(format!(
+                "roll={other}: it is wait or replace"
+            )));
+        }
+    };
     if options.flag("configured", true)? {
         configure(&pair, options.seed, keepalive);
     }
@@ -87,6 +101,7 @@ fn build(options: &Options, epoch: Duration) -> io::Result<SocketPair> {
     Ok(SocketPair {
         driver: "wireguard",
         suffix: "sock",
+        parameters,
         files: [None, None],
         controls,
         services,

@@ -144,7 +144,8 @@ impl Client {
             Op::Stage => json!({"channel": self.name(), "key": {
                 "id": self.key_id(), "size_bits": self.count(),
             }}),
-            Op::Activate | Op::Confirm => json!({"staged": self.staged()}),
+            Op::Activate => json!({"staged": self.staged()}),
+            Op::Confirm => json!({"staged": self.staged(), "longest_ns": self.count()}),
             Op::Retire => json!({"confirmed": {
                 "staged": self.staged(), "evidence": "", "outage_ns": null,
             }}),

@@ -284,6 +284,13 @@ async fn change(opened: &OpenedDevice, step: usize) -> Option<&'static str> {
                 .unwrap();
             Some("stage")
         }
+        // An association needs the key at the other end too.
+        (DeviceKind::Encryptor, 1) if has(opened, Operation::Zeroize) => {
+            let encryptor = opened.encryptor().unwrap();
+            let channel = &encryptor.channels().await.unwrap()[0];
+            encryptor.zeroize(channel).await.unwrap();
+            Some("zeroize")
+        }
         (DeviceKind::Encryptor, 1) => {
             let encryptor = opened.encryptor().unwrap();
             let channel = &encryptor.channels().await.unwrap()[0];
@@ -415,7 +422,12 @@ async fn both_ends_of_a_key_pair_are_one_store() {
 
 #[tokio::test(start_paused = true)]
 async fn no_state_holds_a_key() {
-    for name in ["packetlight-pair", "nokia-sros-macsec-pair"] {
+    for name in [
+        "packetlight-pair",
+        "nokia-sros-macsec-pair",
+        "strongswan-pair",
+        "wireguard-pair",
+    ] {
         let memory = profiles::in_memory(name, &Options::default()).unwrap();
         let encryptor = open(&memory, 0).await.encryptor().unwrap();
         let secret = Key::new(
@@ -478,8 +490,10 @@ async fn faults_and_settings_reach_the_device_or_say_why_not() {
             "jdsu",
             "leoni",
             "polatis",
+            "strongswan",
             "thorlabs",
             "veriqloud",
+            "wireguard",
         ]
         .iter()
         .any(|n| profile.name.starts_with(n));

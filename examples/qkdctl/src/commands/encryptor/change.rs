@@ -1,9 +1,13 @@
 //! `qkdctl encryptor retire`, `zeroize` and `encryption`.
 
-use crate::commands::change::{SingleChange, State, Target, check_ready};
+use super::staged_key;
+use crate::{
+    cli::StagedKey,
+    commands::change::{SingleChange, State, Target, check_ready},
+};
 use qkd_hal::{
-    Encryptor, Error, ErrorKind, KeyId, Operation, Result,
-    encryptor::{ChannelId, ChannelState, ChannelStatus, FailureMode, Staged},
+    Encryptor, Error, ErrorKind, Operation, Result,
+    encryptor::{ChannelId, ChannelState, ChannelStatus, FailureMode},
 };
 use qkd_keyflow::{describe, find_channel};
 use std::sync::Arc;
@@ -51,13 +55,13 @@ impl<'a> Channel<'a> {
 }
 
 /// Deletes the key before the one that is named, which must protect traffic.
-pub(super) async fn retire(channel: Channel<'_>, (id, slot): (KeyId, Option<u8>)) -> Result<u8> {
+pub(super) async fn retire(channel: Channel<'_>, key: &StagedKey) -> Result<u8> {
     let encryptor = &channel.encryptor;
     let (descriptor, capabilities) = (encryptor.descriptor(), encryptor.capabilities());
     check_ready(descriptor, capabilities, Operation::Retire)?;
     check_ready(descriptor, capabilities, Operation::Confirm)?;
     let before = channel.read().await?;
-    let staged = Staged::new(channel.id.clone(), id, slot, "named on the command line");
+    let staged = staged_key(&channel.id, key)?;
     let wanted = format!("delete the key before key {}", staged.key_id);
     let change = SingleChange::new("encryptor/retire", Operation::Retire, wanted)
         .with_warning("The deleted key can no longer serve as fallback.");

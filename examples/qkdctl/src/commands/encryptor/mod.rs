@@ -12,7 +12,7 @@ use super::{
     secret_file,
 };
 use crate::{
-    cli::{EncryptorCommand, Switched},
+    cli::{EncryptorCommand, StagedKey, Switched},
     exit,
     interrupt::{Guard, Work},
     journal::Entry,
@@ -23,14 +23,20 @@ use crate::{
 use change::Channel;
 use qkd_driver_kit::program::lock::LockMode;
 use qkd_hal::{
-    DeviceUri, Encryptor, KeyId, Operation, Result, Support,
-    encryptor::{ChannelId, ChannelStatus, Confirmation, Staged, Staging, TrafficCounters},
+    DeviceUri, Encryptor, Error, KeyId, Operation, Result, Support,
+    encryptor::{
+        Activation, ChannelId, ChannelStatus, Confirmation, Staged, Staging, TrafficCounters,
+    },
+    text::printable,
     units::Bits,
 };
 use qkd_keyflow::{describe, find_channel};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
-use std::path::Path;
+use std::{fs::File, io::Read, path::Path};
+
+/// Bytes of the longest file of a staged key.
+const MAX_STAGED_FILE: u64 = 64 * 1024;
 
 pub(crate) async fn run(
     session: &Session,
@@ -51,19 +57,23 @@ pub(crate) async fn run(
         EncryptorCommand::Activate {
             device,
             channel,
-            id,
-            slot,
+            key,
             yes,
-        } => activate(session, output, &device, &channel, (id, slot), yes).await,
+        } => activate(session, output, &device, &channel, &key, yes).await,
+        EncryptorCommand::Confirm {
+            device,
+            channel,
+            key,
+            longest,
+        } => confirm(session, output, &device, &channel, &key, longest).await,
         EncryptorCommand::Retire {
             device,
             channel,
-            id,
-            slot,
+            key,
             yes,
         } => {
             let target = Target::open(session, output, &device, yes).await?;
-            change::retire(Channel::open(target, &channel).await?, (id, slot)).await
+            change::retire(Channel::open(target, &channel).await?, &key).await
         }
         EncryptorCommand::Zeroize {
             device,
@@ -156,6 +166,12 @@ async fn stage(
     } else {
         ""
     };
+    let waits = match encryptor.encryptor_capabilities().activation {
+        Activation::NextExchange { .. } => {
+            "No command starts that exchange: wait with `qkdctl encryptor confirm`.\n"
+        }
+        _ => "",
+    };
     let report = |result, staged, now| StageReport {
         result,
         device: &device.uri,
@@ -170,7 +186,7 @@ async fn stage(
         let report = report(ChangeResult::DryRun, None, None);
         output::print(output, "encryptor/stage", &report, || {
             format!(
-                "would stage key {} ({}) on channel {channel}\n{warning}{DRY_RUN}",
+                "would stage key {} ({}) on channel {channel}\n{warning}{waits}{DRY_RUN}",
                 key.id(),
                 key.size()
             )
@@ -195,7 +211,7 @@ async fn stage(
         .slot
         .map_or_else(String::new, |s| format!(" in slot {s}"));
     let text = format!(
-        "key {} is staged on channel {channel}{slot}: {}\n{warning}{now_text}",
+        "key {} is staged on channel {channel}{slot}: {}\n{warning}{waits}{now_text}",
         staged.key_id, staged.evidence
     );
     let report = report(ChangeResult::Applied, Some(staged), now);
@@ -222,19 +238,35 @@ async fn activate(
     output: Output,
     device: &str,
     channel: &str,
-    (id, slot): (KeyId, Option<u8>),
+    key: &StagedKey,
     yes: bool,
 ) -> Result<u8> {
     let device = session.open_for(device, yes).await?;
     let encryptor = device.opened.encryptor()?;
+    let declared = encryptor.encryptor_capabilities();
+    if let Activation::NextExchange { longest } = declared.activation {
+        let within = longest.map_or_else(
+            || "no longest time is declared".to_owned(),
+            |time| format!("within {}", humantime::format_duration(time)),
+        );
+        return Err(Error::unsupported(
+            Operation::Activate.name(),
+            format!(
+                "the device uses a staged key at its next key exchange ({within}), which no \
+                 command starts; stage the key at both ends, then wait with `qkdctl encryptor \
+                 confirm`"
+            ),
+        )
+        .with_device(encryptor.descriptor().uri.as_str()));
+    }
     check_ready(
         encryptor.descriptor(),
         encryptor.capabilities(),
         Operation::Activate,
     )?;
     let channel = find_channel(&*encryptor, Some(channel)).await?;
-    let staged = Staged::new(channel.clone(), id, slot, "named on the command line");
-    let drops_traffic = !encryptor.encryptor_capabilities().hitless.is_hitless();
+    let staged = staged_key(&channel, key)?;
+    let drops_traffic = !declared.hitless.is_hitless();
     let report = |result, confirmation, now| ActivateReport {
         result,
         device: &device.uri,
@@ -247,10 +279,12 @@ async fn activate(
     if !yes {
         let report = report(ChangeResult::DryRun, None, None);
         output::print(output, "encryptor/activate", &report, || {
-            let warning = if drops_traffic {
-                "Traffic drops while the device re-initialises.\n"
-            } else {
-                ""
+            let warning = match declared.activation {
+                _ if !drops_traffic => String::new(),
+                Activation::ForcedReinitialisation => {
+                    "Traffic drops while the device re-initialises.\n".to_owned()
+                }
+                _ => format!("Traffic may drop: {}.\n", declared.hitless.evidence()),
             };
             format!(
                 "would activate key {} on channel {channel}\n{warning}{DRY_RUN}",
@@ -272,25 +306,117 @@ async fn activate(
     let confirming = progress::during(
         output,
         "waiting until the key protects traffic",
-        encryptor.confirm(&staged, encryptor.encryptor_capabilities().confirm_timeout),
+        encryptor.confirm(&staged, declared.confirm_timeout),
     )
     .await;
     let confirmation = confirming.map_err(|e| e.with_progress("the key was activated"))?;
-    let (result, code, words) = if confirmation.is_confirmed() {
-        (ChangeResult::Applied, 0, "the key protects traffic")
-    } else {
-        (
-            ChangeResult::NotConfirmed,
-            exit::EXIT_STATE_CHANGED,
-            "NOT CONFIRMED",
-        )
+    let result = match confirmation.is_confirmed() {
+        true => ChangeResult::Applied,
+        false => ChangeResult::NotConfirmed,
     };
+    let (code, words) = confirmed_words(&confirmation);
     let (now, now_text) = now(&*encryptor, &channel, &guard).await;
     let text = format!("{words}: {}\n{now_text}", confirmation.evidence());
     let report = report(result, Some(confirmation), now);
     output::print(output, "encryptor/activate", &report, || text)?;
     encryptor.close().await?;
     Ok(guard.exit_code(code))
+}
+
+#[derive(Serialize)]
+struct ConfirmReport<'a> {
+    device: &'a DeviceUri,
+    channel: &'a ChannelId,
+    key_id: &'a KeyId,
+    confirmation: Confirmation,
+}
+
+async fn confirm(
+    session: &Session,
+    output: Output,
+    device: &str,
+    channel: &str,
+    key: &StagedKey,
+    longest: Option<humantime::Duration>,
+) -> Result<u8> {
+    let device = session.open(device, LockMode::Shared).await?;
+    let encryptor = device.opened.encryptor()?;
+    check_ready(
+        encryptor.descriptor(),
+        encryptor.capabilities(),
+        Operation::Confirm,
+    )?;
+    let channel = find_channel(&*encryptor, Some(channel)).await?;
+    let staged = staged_key(&channel, key)?;
+    let longest = match longest {
+        Some(time) => time.into(),
+        None => encryptor.encryptor_capabilities().confirm_timeout,
+    };
+    let confirmation = progress::during(
+        output,
+        "waiting until the key protects traffic",
+        encryptor.confirm(&staged, longest),
+    )
+    .await?;
+    let (code, words) = confirmed_words(&confirmation);
+    let text = format!("{words}: {}\n", confirmation.evidence());
+    let report = ConfirmReport {
+        device: &device.uri,
+        channel: &channel,
+        key_id: &staged.key_id,
+        confirmation,
+    };
+    output::print(output, "encryptor/confirm", &report, || text)?;
+    encryptor.close().await?;
+    Ok(code)
+}
+
+/// Exit code and words of a confirmation.
+fn confirmed_words(confirmation: &Confirmation) -> (u8, &'static str) {
+    match confirmation.is_confirmed() {
+        true => (0, "the key protects traffic"),
+        false => (exit::EXIT_STATE_CHANGED, "NOT CONFIRMED"),
+    }
+}
+
+/// The staged key that the command line names: by its ID, or as `stage` printed it.
+fn staged_key(channel: &ChannelId, key: &StagedKey) -> Result<Staged> {
+    let problem = |path: &Path, why: &str| {
+        Error::invalid(format!("the staged key in {}: {why}", path.display()))
+    };
+    match (&key.id, &key.staged) {
+        (Some(id), _) => Ok(Staged::new(
+            channel.clone(),
+            id.clone(),
+            key.slot,
+            "named on the command line",
+        )),
+        (None, Some(path)) => {
+            let mut text = Vec::new();
+            let file = File::open(path).map_err(|e| problem(path, &e.to_string()))?;
+            file.take(MAX_STAGED_FILE)
+                .read_to_end(&mut text)
+                .map_err(|e| problem(path, &e.to_string()))?;
+            let report: StagedFile = serde_json::from_slice(&text).map_err(|_| {
+                problem(
+                    path,
+                    "it was not made by `qkdctl encryptor stage -o json --yes`",
+                )
+            })?;
+            if report.staged.channel != *channel {
+                let other = printable(&report.staged.channel.0, 60).into_owned();
+                return Err(problem(path, &format!("it is of channel {other}")));
+            }
+            Ok(report.staged)
+        }
+        (None, None) => Err(Error::invalid("name the staged key with --id or --staged")),
+    }
+}
+
+/// The part of the output of `stage` that is needed later.
+#[derive(Deserialize)]
+struct StagedFile {
+    staged: Staged,
 }
 
 #[derive(Serialize)]
