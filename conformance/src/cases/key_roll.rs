@@ -472,7 +472,7 @@ async fn wrong_key(b: &CaseContext) -> CaseOutcome {
     let before = clear().await?;
     let staged = pair.stage(b, [&one, &false_twin]).await?;
     match pair.activate(b, &staged).await {
-        // An association that is made beside the one in use fails when it is activated.
+        // An association that is made in addition fails when it is activated.
         Err(error)
             if pair.near().encryptor_capabilities().activation == Activation::MakeBeforeBreak
                 && error.kind() == ErrorKind::Refused => {}

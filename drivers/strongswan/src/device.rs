@@ -63,7 +63,7 @@ impl StrongSwan {
         daemon.call(Op::Channel).associations().await?;
         Ok(Self {
             descriptor,
-            // The daemon reports no health: one that answers is well.
+            // The daemon reports no health: one that answers is healthy.
             capabilities: Capabilities::none().with_emulated(&[Op::Health]).with(&[
                 Op::Identity,
                 Op::Telemetry,

@@ -160,7 +160,7 @@ impl WireGuard {
         }
         Ok(Self {
             descriptor,
-            // The protocol has no health: a device that answers is well.
+            // The protocol has no health: an interface that answers is healthy.
             capabilities: Capabilities::none()
                 .with(&operations)
                 .with_emulated(&[Op::Health]),

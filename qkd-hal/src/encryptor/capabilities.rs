@@ -19,7 +19,7 @@ pub enum Staging {
     /// Over the secret in use; what is under way keeps the traffic key it has until the next
     /// exchange.
     Overwrite,
-    /// Beside the secret in use, under the id of the key.
+    /// In addition to the secret in use, under the id of the key.
     Named,
     /// The device takes no key: `stage` is `Unsupported`.
     None,
@@ -190,9 +190,9 @@ pub struct EncryptorCapabilities {
     pub confirm_timeout: Duration,
     /// Whether counters of encrypted traffic exist.
     pub evidence: ConfirmationBasis,
-    /// Who stops using a key that is too old, when no new one comes.
+    /// The side that stops using a key that is too old, when no new one comes.
     pub starvation: PolicyOwner,
-    /// Who decides between blocked and clear traffic while no key is agreed. Neither a driver nor
+    /// The side that decides on traffic while no key is agreed. Neither a driver nor
     /// a controller selects clear traffic automatically.
     pub failure: PolicyOwner,
 }

@@ -1,0 +1,185 @@
+//! strongSwan: two charon daemons with kernel-libipsec, keyed by our driver over VICI.
+
+use crate::{
+    Losses, Trial,
+    capture::Capture,
+    keys::{self, KeySource},
+    network::{INNER, Network, OUTER},
+    processes::{Processes, wait_for},
+    tool,
+};
+use qkd_keyflow::End;
+use std::{fmt::Write, fs, path::Path, process::Stdio, time::Duration};
+use tempfile::TempDir;
+
+/// Losses allowed: less than one packet a roll in each direction, as a mean.
+const LOSSES: Losses = Losses::PerRoll(1.0);
+const IDENTITIES: [&str; 2] = ["a.test", "b.test"];
+
+fn conf(folder: &Path, end: usize) -> String {
+    format!(
+        "charon-systemd {{\n load = random nonce aes sha1 sha2 hmac kdf curve25519 openssl gcm pem \
+         pkcs1 x509 pubkey kernel-libipsec kernel-netlink socket-default vici updown\n \
+         install_virtual_ip = no\n retransmit_base = 1.2\n retransmit_timeout = 0.5\n \
+         retransmit_tries = 3\n plugins {{ vici {{ socket = unix://{0}/{end}.vici }} }}\n \
+         filelog {{ log {{ path = {0}/{end}.log\n default = 1\n flush_line = yes }} }}\n \
+         journal {{ default = -1 }}\n}}\n",
+        folder.display()
+    )
+}
+
+fn connections(end: usize) -> String {
+    let far = 1 - end;
+    format!(
+        "[connections.net]\nversion = 2\nlocal_addrs = [\"{}\"]\nremote_addrs = [\"{}\"]\n\
+         proposals = [\"aes256gcm16-prfsha256-x25519\"]\nencap = true\nmobike = false\n\
+         rekey_time = 0\nreauth_time = 0\n[connections.net.local]\nauth = \"psk\"\nid = \"{}\"\n\
+         [connections.net.remote]\nauth = \"psk\"\nid = \"{}\"\n\
+         [connections.net.children.net]\nlocal_ts = [\"{}/32\"]\nremote_ts = [\"{}/32\"]\n\
+         esp_proposals = [\"aes256gcm16-x25519\"]\nrekey_time = 0\n",
+        OUTER[end], OUTER[far], IDENTITIES[end], IDENTITIES[far], INNER[end], INNER[far]
+    )
+}
+
+/// The secret with which the ends authenticate IKE itself, loaded as an operator does.
+fn swanctl(folder: &Path, end: usize, secret: &str) -> Result<(), String> {
+    let mut text = String::new();
+    let _ = write!(
+        text,
+        "secrets {{ ike-net {{ id-1 = {} \n id-2 = {} \n secret = 0x{secret} }} }}\n",
+        IDENTITIES[0], IDENTITIES[1]
+    );
+    let file = folder.join(format!("{end}.swanctl"));
+    fs::write(&file, text).map_err(|e| e.to_string())?;
+    let socket = format!("unix://{}/{end}.vici", folder.display());
+    let file = file.to_string_lossy().into_owned();
+    tool(
+        "swanctl",
+        &["--load-creds", "--uri", &socket, "--file", &file],
+    )
+    .map(drop)
+}
+
+/// The daemons, in the namespaces of a network.
+struct Daemons {
+    processes: Processes,
+    folder: TempDir,
+    secret: String,
+}
+
+impl Daemons {
+    fn start(network: &Network) -> Result<Self, String> {
+        let folder = tempfile::tempdir().map_err(|e| e.to_string())?;
+        let mut secret = String::new();
+        for byte in uuid_bytes()? {
+            let _ = write!(secret, "{byte:02x}");
+        }
+        let mut new = Self {
+            processes: Processes::default(),
+            folder,
+            secret,
+        };
+        for end in 0..2 {
+            let file = new.folder.path().join(format!("{end}.toml"));
+            fs::write(file, connections(end)).map_err(|e| e.to_string())?;
+            new.start_end(network, end)?;
+        }
+        Ok(new)
+    }
+
+    fn start_end(&mut self, network: &Network, end: usize) -> Result<(), String> {
+        let folder = self.folder.path();
+        let file = folder.join(format!("{end}.conf"));
+        fs::write(&file, conf(folder, end)).map_err(|e| e.to_string())?;
+        let child = network
+            .command(end, "charon-systemd")
+            .env("STRONGSWAN_CONF", file)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .map_err(|e| format!("charon-systemd cannot be run: {e}"))?;
+        self.processes.put(end, child);
+        let socket = folder.join(format!("{end}.vici"));
+        wait_for("the socket of charon", || socket.exists())?;
+        // The socket exists a moment before the daemon answers.
+        let mut last = String::new();
+        wait_for("charon", || match swanctl(folder, end, &self.secret) {
+            Ok(()) => true,
+            Err(e) => {
+                last = e;
+                false
+            }
+        })
+        .map_err(|e| format!("{e}: {last}"))
+    }
+
+    fn uris(&self) -> [String; 2] {
+        let folder = self.folder.path().display();
+        [0, 1].map(|end| {
+            format!(
+                "strongswan+unix://{folder}/{end}.vici?connection=net\
+                 &connections={folder}/{end}.toml&deadline=10s"
+            )
+        })
+    }
+}
+
+fn uuid_bytes() -> Result<[u8; 32], String> {
+    use std::io::Read;
+    let mut bytes = [0; 32];
+    fs::File::open("/dev/urandom")
+        .and_then(|mut f| f.read_exact(&mut bytes))
+        .map_err(|e| e.to_string())?;
+    Ok(bytes)
+}
+
+pub(crate) async fn run(rolls: usize) -> Result<String, String> {
+    let network = Network::new()?;
+    network.add_inner(["lo", "lo"])?;
+    crate::control_run(&network)?;
+    network.block_clear()?;
+    let mut daemons = Daemons::start(&network)?;
+    let text = |e: qkd_hal::Error| e.to_string();
+    let source = KeySource::open().await.map_err(text)?;
+    let uris = daemons.uris();
+    let pair = keys::open_pair(&uris, [None, None]).await.map_err(text)?;
+    // The first key makes the tunnel.
+    keys::roll(&pair, &source).await.map_err(text)?;
+    let trial = Trial::run(&network, &pair, &source, rolls, LOSSES).await?;
+
+    // One end restarts in the middle of a roll: the roll fails, and a recovery makes the link again.
+    let capture = Capture::start(&network)?;
+    let half = keys::stage_near_only(&pair, &source).await.map_err(text)?;
+    daemons.processes.kill(1);
+    let failed = keys::roll(&pair, &source).await;
+    if failed.is_ok() {
+        return Err("a roll succeeded while the far daemon was down".to_owned());
+    }
+    let _ = fs::remove_file(daemons.folder.path().join("1.vici"));
+    daemons.start_end(&network, 1)?;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let pair = keys::open_pair(&uris, [None, None]).await.map_err(text)?;
+    let recovered = keys::recover(&pair, &source, &half).await.map_err(text)?;
+    if !keys::encrypts(&pair).await.map_err(text)? {
+        return Err("the channel does not encrypt after the recovery".to_owned());
+    }
+
+    // A wrong key at one end: reported, and the association before still carries traffic.
+    let wrong = keys::roll_with_wrong_key(&pair, &source)
+        .await
+        .map_err(text)?;
+    let reported = wrong.map_err(|e| format!("a wrong key was confirmed: {e}"))?;
+    keys::roll(&pair, &source).await.map_err(text)?;
+    let (_, clear) = capture.stop()?;
+    if clear > 0 {
+        return Err(format!("{clear} packets left in clear after the restart"));
+    }
+    Ok(format!(
+        "{}, {trial}; after a restart of one end in a roll: {recovered}; a wrong key: {reported}",
+        pair.end(End::Near)
+            .encryptor()
+            .identity()
+            .await
+            .map_err(text)?
+    ))
+}

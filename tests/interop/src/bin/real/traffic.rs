@@ -1,0 +1,144 @@
+//! Continuous numbered packets in both directions, each accounted for.
+
+use crate::network::{INNER, Network};
+use std::{
+    collections::BTreeSet,
+    io::{Read, Write},
+    net::UdpSocket,
+    process::{Child, ExitCode, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+const PORT: u16 = 7007;
+/// Packets that each end sends per second.
+pub(crate) const RATE: u32 = 400;
+/// Time for packets under way after the last one was sent.
+const DRAIN: Duration = Duration::from_secs(1);
+/// Mark of the packets, so that others do not count.
+const MARK: &[u8; 8] = b"qkd-test";
+
+/// The subcommand that runs in a namespace: sends and receives until its standard input ends, then
+/// prints the numbers `sent received duplicates`.
+pub(crate) fn run_end(bind: &str, to: &str) -> Result<ExitCode, String> {
+    let text = |e: std::io::Error| e.to_string();
+    let socket = UdpSocket::bind((bind, PORT)).map_err(text)?;
+    socket
+        .set_read_timeout(Some(Duration::from_millis(50)))
+        .map_err(text)?;
+    let (stopped, drained) = (
+        Arc::new(AtomicBool::new(false)),
+        Arc::new(AtomicBool::new(false)),
+    );
+    let receiver = {
+        let (socket, drained) = (socket.try_clone().map_err(text)?, Arc::clone(&drained));
+        std::thread::spawn(move || {
+            let (mut seen, mut twice, mut buffer) = (BTreeSet::new(), 0_u64, [0; 64]);
+            while !drained.load(Ordering::Relaxed) {
+                let Ok(length) = socket.recv(&mut buffer) else {
+                    continue;
+                };
+                let packet = &buffer[..length];
+                if let Some(number) = packet
+                    .strip_prefix(MARK)
+                    .and_then(|n| Some(u64::from_be_bytes(n.try_into().ok()?)))
+                    && !seen.insert(number)
+                {
+                    twice += 1;
+                }
+            }
+            (seen.len(), twice)
+        })
+    };
+    let sender = {
+        let (stopped, to) = (Arc::clone(&stopped), (to.to_owned(), PORT));
+        std::thread::spawn(move || {
+            let (begun, mut sent) = (Instant::now(), 0_u64);
+            while !stopped.load(Ordering::Relaxed) {
+                let due = (begun.elapsed().as_secs_f64() * f64::from(RATE)) as u64;
+                while sent < due {
+                    let packet = [&MARK[..], &sent.to_be_bytes()].concat();
+                    // A packet that cannot be sent is one that is lost.
+                    let _ = socket.send_to(&packet, (to.0.as_str(), to.1));
+                    sent += 1;
+                }
+                std::thread::sleep(Duration::from_secs(1) / RATE);
+            }
+            sent
+        })
+    };
+    let _ = std::io::stdin().read_to_end(&mut Vec::new());
+    stopped.store(true, Ordering::Relaxed);
+    let sent = sender.join().map_err(|_| "the sender panicked")?;
+    std::thread::sleep(DRAIN);
+    drained.store(true, Ordering::Relaxed);
+    let (received, twice) = receiver.join().map_err(|_| "the receiver panicked")?;
+    println!("{sent} {received} {twice}");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Packets of both directions: from the first end, and from the second.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Count {
+    pub(crate) sent: [u64; 2],
+    pub(crate) lost: [u64; 2],
+}
+
+/// Traffic between the inner addresses of a network.
+pub(crate) struct Traffic(Vec<Child>);
+
+impl Traffic {
+    /// Starts it.
+    pub(crate) fn start(network: &Network) -> Result<Self, String> {
+        let program = std::env::current_exe().map_err(|e| e.to_string())?;
+        let mut ends = Self(Vec::new());
+        for end in 0..2 {
+            let child = network
+                .command(end, &program.to_string_lossy())
+                .args(["traffic", INNER[end], INNER[1 - end]])
+                .stdin(Stdio::piped())
+                .stdout(Stdio::piped())
+                .spawn()
+                .map_err(|e| e.to_string())?;
+            ends.0.push(child);
+        }
+        Ok(ends)
+    }
+
+    /// Stops it, and counts.
+    pub(crate) fn stop(mut self) -> Result<Count, String> {
+        for child in &mut self.0 {
+            // The end of its standard input stops it.
+            if let Some(mut input) = child.stdin.take() {
+                let _ = input.flush();
+            }
+        }
+        let (mut sent, mut received) = ([0; 2], [0; 2]);
+        for (end, child) in std::mem::take(&mut self.0).into_iter().enumerate() {
+            let output = child.wait_with_output().map_err(|e| e.to_string())?;
+            let text = String::from_utf8_lossy(&output.stdout).into_owned();
+            let numbers: Vec<u64> = text.split_whitespace().flat_map(str::parse).collect();
+            let [own, others, twice] = numbers[..] else {
+                return Err(format!("traffic of end {} printed `{text}`", end + 1));
+            };
+            if twice > 0 {
+                return Err(format!("{twice} packets came twice at end {}", end + 1));
+            }
+            (sent[end], received[1 - end]) = (own, others);
+        }
+        let lost = [0, 1].map(|from: usize| sent[from].saturating_sub(received[from]));
+        Ok(Count { sent, lost })
+    }
+}
+
+impl Drop for Traffic {
+    fn drop(&mut self) {
+        for child in &mut self.0 {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}

@@ -1,0 +1,196 @@
+//! WireGuard: two wireguard-go processes, keyed by our driver over their configuration sockets.
+
+use crate::{
+    Losses, Trial,
+    capture::Capture,
+    keys::{self, KeySource},
+    network::{INNER, Network, OUTER},
+    processes::{Processes, wait_for},
+    tool,
+};
+use std::{fs, path::Path, process::Stdio, time::Duration};
+
+/// Milliseconds of traffic that a roll by replacement may lose, as a mean.
+const REPLACEMENT: f64 = 50.0;
+const PORT: u16 = 51_820;
+
+struct Interfaces {
+    processes: Processes,
+    names: [String; 2],
+    public_keys: [String; 2],
+    private_keys: [String; 2],
+}
+
+fn keygen() -> Result<(String, String), String> {
+    let private = tool("wg", &["genkey"])?.trim().to_owned();
+    let folder = tempfile::tempdir().map_err(|e| e.to_string())?;
+    let file = folder.path().join("key");
+    fs::write(&file, &private).map_err(|e| e.to_string())?;
+    let public = tool("sh", &["-c", &format!("wg pubkey < {}", file.display())])?;
+    Ok((private, public.trim().to_owned()))
+}
+
+impl Interfaces {
+    fn start(network: &Network) -> Result<Self, String> {
+        let (one, two) = (keygen()?, keygen()?);
+        let mut new = Self {
+            processes: Processes::default(),
+            names: ["a", "b"].map(|end| format!("qw{end}{}", std::process::id())),
+            private_keys: [one.0, two.0],
+            public_keys: [one.1, two.1],
+        };
+        for end in 0..2 {
+            new.start_end(network, end)?;
+        }
+        Ok(new)
+    }
+
+    fn socket(&self, end: usize) -> String {
+        format!("/var/run/wireguard/{}.sock", self.names[end])
+    }
+
+    /// Starts one end, and configures it as an operator does, without a preshared key.
+    fn start_end(&mut self, network: &Network, end: usize) -> Result<(), String> {
+        let name = self.names[end].clone();
+        let child = network
+            .command(end, "wireguard-go")
+            .args(["-f", &name])
+            .env("LOG_LEVEL", "error")
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .map_err(|e| format!("wireguard-go cannot be run: {e}"))?;
+        self.processes.put(end, child);
+        let socket = self.socket(end);
+        wait_for("the socket of wireguard-go", || Path::new(&socket).exists())?;
+        let file = tempfile::NamedTempFile::new().map_err(|e| e.to_string())?;
+        fs::write(file.path(), &self.private_keys[end]).map_err(|e| e.to_string())?;
+        let (port, key) = (PORT.to_string(), file.path().to_string_lossy().into_owned());
+        let (ips, endpoint) = (
+            format!("{}/32", INNER[1 - end]),
+            format!("{}:{PORT}", OUTER[1 - end]),
+        );
+        network.run(
+            end,
+            "wg",
+            &[
+                "set",
+                &name,
+                "private-key",
+                &key,
+                "listen-port",
+                &port,
+                "peer",
+                &self.public_keys[1 - end],
+                "allowed-ips",
+                &ips,
+                "endpoint",
+                &endpoint,
+                "persistent-keepalive",
+                "1",
+            ],
+        )?;
+        let netns = network.names[end].as_str();
+        let inner = format!("{}/32", INNER[end]);
+        tool("ip", &["-n", netns, "addr", "add", &inner, "dev", &name])?;
+        tool("ip", &["-n", netns, "link", "set", &name, "up"])?;
+        // Preferred over the route in clear.
+        tool(
+            "ip",
+            &[
+                "-n", netns, "route", "add", &ips, "dev", &name, "metric", "50",
+            ],
+        )
+        .map(drop)
+    }
+
+    fn uris(&self, method: &str) -> [String; 2] {
+        [0, 1].map(|end| format!("wireguard+unix://{}?roll={method}", self.socket(end)))
+    }
+
+    fn channels(&self) -> [Option<&str>; 2] {
+        [
+            Some(self.public_keys[1].as_str()),
+            Some(self.public_keys[0].as_str()),
+        ]
+    }
+}
+
+impl Drop for Interfaces {
+    fn drop(&mut self) {
+        for end in 0..2 {
+            let _ = fs::remove_file(self.socket(end));
+        }
+    }
+}
+
+pub(crate) async fn run(rolls: usize) -> Result<String, String> {
+    let network = Network::new()?;
+    // The control run needs the inner addresses; the tunnel has them later.
+    network.add_inner(["lo", "lo"])?;
+    crate::control_run(&network)?;
+    for (end, name) in network.names.iter().enumerate() {
+        let inner = format!("{}/32", INNER[end]);
+        tool("ip", &["-n", name, "addr", "del", &inner, "dev", "lo"])?;
+    }
+    network.block_clear()?;
+    let mut interfaces = Interfaces::start(&network)?;
+    let text = |e: qkd_hal::Error| e.to_string();
+    let source = KeySource::open().await.map_err(text)?;
+    let uris = interfaces.uris("replace");
+    let pair = keys::open_pair(&uris, interfaces.channels())
+        .await
+        .map_err(text)?;
+    keys::roll(&pair, &source).await.map_err(text)?;
+    let losses = Losses::MillisecondsPerRoll(REPLACEMENT);
+    let trial = Trial::run(&network, &pair, &source, rolls, losses).await?;
+
+    let capture = Capture::start(&network)?;
+    let half = keys::stage_near_only(&pair, &source).await.map_err(text)?;
+    interfaces.processes.kill(1);
+    if keys::roll(&pair, &source).await.is_ok() {
+        return Err("a roll succeeded while the far end was down".to_owned());
+    }
+    let _ = fs::remove_file(interfaces.socket(1));
+    interfaces.start_end(&network, 1)?;
+    let pair = keys::open_pair(&uris, interfaces.channels())
+        .await
+        .map_err(text)?;
+    let recovered = keys::recover(&pair, &source, &half).await.map_err(text)?;
+
+    let wrong = keys::roll_with_wrong_key(&pair, &source)
+        .await
+        .map_err(text)?;
+    let reported = wrong.map_err(|e| format!("a wrong key was confirmed: {e}"))?;
+    let silent = crate::passes(&network, 1.0)?;
+    if silent > 0 {
+        return Err(format!("{silent} packets passed with a wrong key"));
+    }
+    keys::roll(&pair, &source).await.map_err(text)?;
+    let waiting = wait(&network, &interfaces, &source).await?;
+    let (_, clear) = capture.stop()?;
+    if clear > 0 {
+        return Err(format!("{clear} packets left in clear"));
+    }
+    Ok(format!(
+        "wireguard-go, by replacement: {trial}; after a restart of one end in a roll: {recovered}; \
+         a wrong key passes nothing: {reported}; waiting: {waiting}"
+    ))
+}
+
+/// Rolls that wait for the next handshake: two minutes each, so that the gate makes one.
+async fn wait(
+    network: &Network,
+    interfaces: &Interfaces,
+    source: &KeySource,
+) -> Result<String, String> {
+    let text = |e: qkd_hal::Error| e.to_string();
+    let uris = interfaces.uris("wait");
+    let pair = keys::open_pair(&uris, interfaces.channels())
+        .await
+        .map_err(text)?;
+    let rolls = crate::waiting_rolls();
+    let pause = Duration::from_millis(200);
+    let trial = Trial::paced(network, &pair, source, rolls, Losses::None, pause).await?;
+    Ok(trial.to_string())
+}
