@@ -6,6 +6,7 @@
 mod foreign {
     pub(crate) mod agiltron;
     pub(crate) mod dicon;
+    pub(crate) mod encryptors;
     pub(crate) mod etsi014;
     pub(crate) mod kernel_usb;
     pub(crate) mod netsnmp;
@@ -44,6 +45,8 @@ const CHECKS: &[(&str, Check)] = &[
     ("pyvisa-serial-switches", foreign::serial_switches::run),
     ("autosweep-on-our-matrix", foreign::dicon::run),
     ("lxi-tools-on-our-switches", foreign::tools::lxi),
+    ("swanctl-on-our-daemons", foreign::encryptors::swanctl),
+    ("wg-on-our-devices", foreign::encryptors::wg),
     ("usbip-lists-our-device", foreign::tools::usbip),
     ("our-usb-driver-on-linux", foreign::kernel_usb::run),
 ];

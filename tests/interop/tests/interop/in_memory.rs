@@ -11,7 +11,7 @@ use qkd_emulators::{
 };
 use qkd_hal::{
     DeviceKind, Effect, ErrorKind, EventKind, Key, KeyId, Operation, Support, TransportFault,
-    encryptor::ChannelState,
+    encryptor::{Activation, ChannelState},
     event::StreamItem,
     parameter::{ParameterType, ParameterValue},
     qkd::{KeyRequest, ModuleState},
@@ -293,6 +293,11 @@ async fn change(opened: &OpenedDevice, step: usize) -> Option<&'static str> {
         }
         (DeviceKind::Encryptor, 1) => {
             let encryptor = opened.encryptor().unwrap();
+            let activation = encryptor.encryptor_capabilities().activation;
+            // A new association needs the key at the other end too.
+            if activation == Activation::MakeBeforeBreak || !activation.is_commanded() {
+                return None;
+            }
             let channel = &encryptor.channels().await.unwrap()[0];
             let staged = encryptor.stage(channel, &key(9)).await.unwrap();
             encryptor.activate(&staged).await.unwrap();
