@@ -33,7 +33,7 @@ impl ReceiveBuffer {
         stream: &mut S,
     ) -> std::io::Result<usize> {
         if self.0.len() == self.0.capacity() {
-            // A vector that grows by itself frees its old memory with all bytes in it.
+            // A vector that grows automatically frees its old memory with all bytes in it.
             let mut larger = Zeroizing::new(Vec::with_capacity(2 * self.0.capacity()));
             larger.extend_from_slice(&self.0);
             self.0 = larger;
