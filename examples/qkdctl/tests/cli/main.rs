@@ -8,6 +8,7 @@ mod conform;
 mod devices;
 mod doctor;
 mod documents;
+mod encryptor_shapes;
 mod encryptors;
 mod hostile;
 mod interrupted;

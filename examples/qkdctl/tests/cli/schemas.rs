@@ -143,6 +143,16 @@ fn every_command_that_prints_json_has_a_schema_that_its_output_meets() {
     run(&[&stage[..], &on_channel].concat());
     let activate = ["encryptor", "activate", &enc[0], "--id", id];
     run(&[&activate[..], &on_channel].concat());
+    let confirm = [
+        "encryptor",
+        "confirm",
+        &enc[0],
+        "--id",
+        id,
+        "--longest",
+        "10ms",
+    ];
+    let confirm = [&confirm[..], &on_channel].concat();
     let retire = ["encryptor", "retire", &enc[0], "--id", id];
     run(&[&retire[..], &on_channel].concat());
     run(&[&["encryptor", "zeroize", &enc[0]][..], &on_channel].concat());
@@ -164,6 +174,19 @@ fn every_command_that_prints_json_has_a_schema_that_its_output_meets() {
     run(&[&roll[..], &sources, &plain].concat());
     run(&[&roll[..], &sources, &plain, &["--yes"]].concat());
     run(&["journal"]);
+    // The key has been destroyed.
+    let confirm = [
+        "encryptor",
+        "confirm",
+        &enc[0],
+        "--id",
+        id,
+        "--longest",
+        "1ms",
+    ];
+    let common = ["-o", "json", "--credentials", own];
+    let confirmed = bench.run(confirm.iter().chain(&on_channel).chain(&common));
+    seen.insert(file_of(&confirmed.exits(8).json()));
     let doctor = bench.run(["doctor", "-o", "json"]);
     seen.insert(file_of(&doctor.json()));
     let watch = bench

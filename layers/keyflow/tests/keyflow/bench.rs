@@ -5,29 +5,41 @@ use async_trait::async_trait;
 use qkd_driver_kit::{
     OpenContext,
     link::{
-        memory::Endpoint,
+        bytes::Connector,
+        memory::{Endpoint, MemoryConnector},
         snmp::{ErrorStatus, Notification, Oid, SnmpService, Value, VarBind},
     },
     wrap::fault::{FaultSource, LinkFault},
 };
 use qkd_emulators::{
-    Clock,
+    Clock, FaultInjector,
     model::encryptor::{
         Traffic,
         forced::{ForcedRekeyEndpoint, ForcedRekeyLink, REKEY_OUTAGE},
         mka::{MkaEndpoint, MkaLink},
     },
-    vendor::{nokia, packetlight},
+    server::memory::attach,
+    vendor::{
+        nokia, packetlight,
+        strongswan::{CharonPair, Settings},
+        wireguard::WireGuardPair,
+    },
+    wire::ByteService,
 };
 use qkd_hal::{Identity, Key, KeyId, Result, units::Bits};
+use qkd_hardware::drivers::strongswan::proto::{Element, command};
 use qkd_keyflow::{EncryptorPair, KeySource, RollEnd, RollObserver, RollRecord};
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha12Rng;
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
-use tokio::{sync::Notify, time::sleep};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt, DuplexStream},
+    sync::Notify,
+    time::sleep,
+};
 use zeroize::Zeroizing;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,9 +48,43 @@ pub(crate) enum Family {
     Nokia,
     /// Forced re-initialisation.
     PacketLight,
+    /// A second association before the first ends.
+    StrongSwan,
+    /// The next handshake, which no command starts.
+    WireGuard,
 }
 
-pub(crate) const FAMILIES: [Family; 2] = [Family::Nokia, Family::PacketLight];
+pub(crate) const FAMILIES: [Family; 4] = [
+    Family::Nokia,
+    Family::PacketLight,
+    Family::StrongSwan,
+    Family::WireGuard,
+];
+
+impl Family {
+    fn driver(self) -> &'static str {
+        match self {
+            Self::Nokia => "nokia-sros-macsec",
+            Self::PacketLight => "packetlight",
+            Self::StrongSwan => "strongswan",
+            Self::WireGuard => "wireguard",
+        }
+    }
+
+    /// Whether a device reports the ID of its key, and keeps the key before until it is retired.
+    pub(crate) fn shows_keys(self) -> bool {
+        matches!(self, Self::Nokia | Self::StrongSwan)
+    }
+
+    /// The exchange after this one at which a roll is cut. A WireGuard peer is polled hundreds of
+    /// times for a handshake: a few of these polls stand for all.
+    pub(crate) fn next_cut(self, n: usize) -> usize {
+        match self {
+            Self::WireGuard if n >= 24 => n + 101,
+            _ => n + 1,
+        }
+    }
+}
 
 /// Side of an exchange on which a process ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,6 +136,33 @@ impl Exchanges {
         lock(&self.state).written.iter().any(|octets| {
             contains(octets, secret) || contains(&octets.to_ascii_lowercase(), digits.as_bytes())
         })
+    }
+
+    /// Counts a request over a byte stream; whether it reaches the device.
+    fn begin_exchange(&self, request: &[u8]) -> bool {
+        let mut state = lock(&self.state);
+        let number = state.seen;
+        state.seen += 1;
+        if state.due == Some((number, Cut::BeforeRequest)) {
+            state.is_cut = true;
+            self.cut.notify_one();
+        }
+        let passes = !state.is_cut;
+        if passes {
+            state.written.push(Zeroizing::new(request.to_vec()));
+        }
+        passes
+    }
+
+    /// Whether a reply over a byte stream reaches the process.
+    fn passes_reply(&self) -> bool {
+        let mut state = lock(&self.state);
+        let last = state.seen.checked_sub(1);
+        if last.is_some_and(|number| state.due == Some((number, Cut::BeforeReply))) {
+            state.is_cut = true;
+            self.cut.notify_one();
+        }
+        !state.is_cut
     }
 
     fn reaches_device(&self) -> bool {
@@ -153,8 +226,39 @@ impl<A: SnmpService> SnmpService for Gate<A> {
     }
 }
 
+/// Passes the requests of a process to a device with a byte protocol, and its replies back.
+async fn pass(exchanges: Arc<Exchanges>, device: Arc<dyn Connector>, client: DuplexStream) {
+    let device = device.connect(Duration::ZERO).await.unwrap();
+    let (mut requests, mut to_client) = tokio::io::split(client);
+    let (mut replies, mut to_device) = tokio::io::split(device);
+    let forward = async {
+        let mut buffer = Zeroizing::new(vec![0; 64 * 1024]);
+        // A request is one write, which one read takes whole.
+        while let Ok(n @ 1..) = requests.read(&mut buffer).await {
+            let request = &buffer[..n];
+            if exchanges.begin_exchange(request) && to_device.write_all(request).await.is_err() {
+                return;
+            }
+        }
+    };
+    let backward = async {
+        let mut buffer = vec![0; 64 * 1024];
+        while let Ok(n @ 1..) = replies.read(&mut buffer).await {
+            if exchanges.passes_reply() && to_client.write_all(&buffer[..n]).await.is_err() {
+                return;
+            }
+        }
+    };
+    tokio::select! {
+        () = forward => {}
+        () = backward => {}
+    }
+}
+
 /// The agents of both devices, and their model.
 enum Devices {
+    StrongSwan(Arc<CharonPair>, tempfile::TempDir),
+    WireGuard(Arc<WireGuardPair>),
     Nokia(
         [Arc<qkd_emulators::wire::snmp::Agent<nokia::Nokia>>; 2],
         Arc<MkaLink>,
@@ -267,6 +371,8 @@ impl World {
                 });
                 Devices::Nokia(agents, link)
             }
+            Family::StrongSwan => strongswan(seed),
+            Family::WireGuard => Devices::WireGuard(wireguard(seed)),
         };
         let world = Self {
             family,
@@ -371,20 +477,23 @@ impl World {
             let [near, far] = self.endpoints(exchanges);
             let registry = qkd_hardware::registry();
             let assumptions = registry.drivers().flat_map(|d| d.info().assumptions);
-            let context = OpenContext::new()
+            let mut context = OpenContext::new()
                 .with_accepted_assumptions(assumptions.map(|a| a.id.to_string()))
-                .with_faults(Replies(Arc::clone(exchanges)))
                 .with_memory("near", near)
                 .with_memory("far", far);
-            let driver = match self.family {
-                Family::Nokia => "nokia-sros-macsec",
-                Family::PacketLight => "packetlight",
+            if matches!(self.family, Family::Nokia | Family::PacketLight) {
+                context = context.with_faults(Replies(Arc::clone(exchanges)));
+            }
+            let driver = self.family.driver();
+            let own = |name: &str| match &self.devices {
+                Devices::Nokia(..) | Devices::WireGuard(_) => String::new(),
+                Devices::PacketLight(..) => "&psk-encoding=hex".to_owned(),
+                Devices::StrongSwan(_, folder) => {
+                    let file = folder.path().join(name);
+                    format!("&connection=net&connections={}", file.display())
+                }
             };
-            let own = match self.family {
-                Family::Nokia => "",
-                Family::PacketLight => "&psk-encoding=hex",
-            };
-            let uri = |name: &str| format!("{driver}+mem://{name}?deadline=2s{own}");
+            let uri = |name: &str| format!("{driver}+mem://{name}?deadline=2s{}", own(name));
             let opened = [
                 registry.open(&uri("near"), &context).await?,
                 registry.open(&uri("far"), &context).await?,
@@ -416,6 +525,14 @@ impl World {
         match &self.devices {
             Devices::Nokia(agents, _) => [0, 1].map(|n| gate(&agents[n], exchanges)),
             Devices::PacketLight(agents, _) => [0, 1].map(|n| gate(&agents[n], exchanges)),
+            Devices::StrongSwan(pair, _) => [0, 1].map(|n| {
+                let pair = Arc::clone(pair);
+                byte_gate(Arc::new(move || pair.session(n)), exchanges)
+            }),
+            Devices::WireGuard(pair) => [0, 1].map(|n| {
+                let pair = Arc::clone(pair);
+                byte_gate(Arc::new(move || pair.session(n)), exchanges)
+            }),
         }
     }
 
@@ -447,6 +564,25 @@ impl World {
                 fingerprint: fingerprint_of(&link.state(end), "secret: "),
                 keys: 1,
             },
+            Devices::StrongSwan(pair, _) => {
+                let state = pair.state(end);
+                // The newest association is the last one.
+                let last = state.lines().rfind(|l| l.starts_with("IKE SA ")).unwrap();
+                let id = last.split('"').nth(1).unwrap_or_else(|| panic!("{state}"));
+                let keys = state
+                    .lines()
+                    .filter(|l| l.contains("-ppk-") && l.contains(": Ppk"));
+                InUse {
+                    id: Some(id.parse::<KeyId>().unwrap().as_bytes().to_vec()),
+                    fingerprint: secret_of(&state, id),
+                    keys: keys.count(),
+                }
+            }
+            Devices::WireGuard(pair) => InUse {
+                id: None,
+                fingerprint: preshared_of(&pair.state(end)),
+                keys: 1,
+            },
         })
     }
 
@@ -464,6 +600,16 @@ impl World {
                 let link = ForcedRekeyLink::new(Clock::manual(), text.as_bytes());
                 fingerprint_of(&link.state(0), "secret: ")
             }
+            Family::StrongSwan => {
+                let pair = CharonPair::new(Clock::manual(), Settings::default(), 0);
+                load_secret(&pair, 0, "net-ppk-x", "ppk", secret, &["x"]);
+                secret_of(&pair.state(0), "x")
+            }
+            Family::WireGuard => {
+                let pair = wireguard(0);
+                set_preshared(&pair, 0, secret);
+                preshared_of(&pair.state(0))
+            }
         }
     }
 
@@ -471,8 +617,120 @@ impl World {
         [0, 1].map(|end| match &self.devices {
             Devices::Nokia(_, link) => link.traffic_from(end),
             Devices::PacketLight(_, link) => link.traffic_from(end),
+            Devices::StrongSwan(pair, _) => pair.traffic_from(end),
+            Devices::WireGuard(pair) => pair.traffic_from(end),
         })
     }
+}
+
+/// An endpoint whose requests a process makes until it is cut.
+fn byte_gate(service: Arc<dyn ByteService>, exchanges: &Arc<Exchanges>) -> Endpoint {
+    let faults = FaultInjector::new(0, None);
+    let Endpoint::Bytes(device) = attach("device", service, faults, Clock::default()) else {
+        unreachable!("it is one of bytes");
+    };
+    let exchanges = Arc::clone(exchanges);
+    Endpoint::Bytes(Arc::new(MemoryConnector::new("device", move |client| {
+        tokio::spawn(pass(Arc::clone(&exchanges), Arc::clone(&device), client));
+    })))
+}
+
+/// Loads a secret over the daemon's own interface.
+fn load_secret(
+    pair: &Arc<CharonPair>,
+    end: usize,
+    id: &str,
+    kind: &str,
+    data: &[u8],
+    owners: &[&str],
+) {
+    let owners = owners.iter().map(|owner| owner.as_bytes()).collect();
+    let message = [
+        Element::Value("id", id.as_bytes()),
+        Element::Value("type", kind.as_bytes()),
+        Element::Value("data", data),
+        Element::List("owners", owners),
+    ];
+    pair.session(end)
+        .feed(&command("load-shared", &message).unwrap());
+}
+
+/// Daemons that authenticate each other, and the connection files of both ends.
+fn strongswan(seed: u64) -> Devices {
+    let settings = Settings {
+        packets_per_second: 1000.0,
+        ..Settings::default()
+    };
+    let pair = CharonPair::new(Clock::default(), settings, seed);
+    let folder = tempfile::tempdir().unwrap();
+    let ends = [("near", "192.0.2.1", "a", 1), ("far", "192.0.2.2", "b", 2)];
+    for (end, (name, own, id, network)) in ends.into_iter().enumerate() {
+        load_secret(&pair, end, "ike", "ike", &[7; 32], &["a", "b"]);
+        let (_, peer, peer_id, peer_network) = ends[1 - end];
+        let text = format!(
+            "[connections.net]\nversion = 2\nlocal_addrs = [\"{own}\"]\n\
+             remote_addrs = [\"{peer}\"]\nproposals = [\"aes256gcm16-prfsha256-x25519\"]\n\
+             [connections.net.local]\nauth = \"psk\"\nid = \"{id}\"\n\
+             [connections.net.remote]\nauth = \"psk\"\nid = \"{peer_id}\"\n\
+             [connections.net.children.net]\nlocal_ts = [\"10.99.{network}.1/32\"]\n\
+             remote_ts = [\"10.99.{peer_network}.1/32\"]\n\
+             esp_proposals = [\"aes256gcm16-x25519\"]\n"
+        );
+        std::fs::write(folder.path().join(name), text).unwrap();
+    }
+    Devices::StrongSwan(pair, folder)
+}
+
+/// Private and public key of each end.
+const WIREGUARD_KEYS: [[&str; 2]; 2] = [
+    [
+        "4041414141414141414141414141414141414141414141414141414141414141",
+        "7a1a4e709bf085ac494aba0469b9b1eda0ab1f78b16aabb79ffeda90623e8522",
+    ],
+    [
+        "4042424242424242424242424242424242424242424242424242424242424242",
+        "132c442be010fbd57e72603328aa76e71fccc1503aae219327d14d9c9993f472",
+    ],
+];
+
+/// Devices that are each other's peer, with a keepalive at both.
+fn wireguard(seed: u64) -> Arc<WireGuardPair> {
+    let epoch = SystemTime::UNIX_EPOCH.elapsed().unwrap();
+    let pair = WireGuardPair::new(Clock::default(), epoch, 1000.0, false, seed);
+    for end in [1, 0] {
+        let peer = 1 - end;
+        let request = format!(
+            "set=1\nprivate_key={}\nlisten_port=51820\npublic_key={}\n\
+             endpoint=192.0.2.{}:51820\nallowed_ip=10.98.1.{}/32\n\
+             persistent_keepalive_interval=25\n\n",
+            WIREGUARD_KEYS[end][0],
+            WIREGUARD_KEYS[peer][1],
+            peer + 1,
+            peer + 1
+        );
+        pair.session(end).feed(request.as_bytes());
+    }
+    pair
+}
+
+fn set_preshared(pair: &Arc<WireGuardPair>, end: usize, key: &[u8]) {
+    let (peer, key) = (WIREGUARD_KEYS[1 - end][1], hex::encode(key));
+    let request = format!("set=1\npublic_key={peer}\npreshared_key={key}\n\n");
+    pair.session(end).feed(request.as_bytes());
+}
+
+/// The fingerprint of the PPK of this id in the state text of a daemon.
+fn secret_of(state: &str, id: &str) -> String {
+    let start = format!("secret net-ppk-{id}: ");
+    let rest = state.lines().find_map(|l| l.strip_prefix(&*start));
+    let rest = rest.unwrap_or_else(|| panic!("no secret {id}: {state}"));
+    rest.rsplit(": ").next().unwrap().to_owned()
+}
+
+/// The fingerprint of the preshared key in the state text of a device.
+fn preshared_of(state: &str) -> String {
+    let (_, rest) = state.split_once("preshared key ").unwrap();
+    rest.split(", endpoint").next().unwrap().to_owned()
 }
 
 /// The fingerprint of a secret in the state text of a model.
