@@ -5,7 +5,7 @@ use crate::{Effect, Error, ErrorKind, KeyId, Operation, Result, reading::Measure
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, time::Duration};
 
-/// A key that was staged. It holds all that [`Encryptor::confirm`] needs, so that a roll can be
+/// A key that was staged. It holds all that [`Encryptor::confirm`](crate::Encryptor::confirm) needs, so that a roll can be
 /// finished by another process: write it down (it serialises, and holds no key) and pass it on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
@@ -50,7 +50,7 @@ impl Staged {
     }
 }
 
-/// The outcome of [`Encryptor::confirm`]: whether the staged key protects traffic. Ask it with
+/// The outcome of [`Encryptor::confirm`](crate::Encryptor::confirm): whether the staged key protects traffic. Ask it with
 /// [`confirmed`](Self::confirmed), which fails if the key does not.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[must_use = "a key that was not confirmed does not protect traffic: call `confirmed()?`"]
@@ -95,7 +95,7 @@ impl Confirmation {
     pub fn outage(&self) -> Option<Measured<Duration>> {
         self.outage
     }
-    /// The proof that the key protects traffic, which [`Encryptor::retire`] asks for.
+    /// The proof that the key protects traffic, which [`Encryptor::retire`](crate::Encryptor::retire) asks for.
     ///
     /// # Errors
     /// `NotReady` with effect `Partial` if it does not: the new key is staged or active, and the
@@ -121,7 +121,7 @@ impl Confirmation {
 
 /// The proof that a key protects traffic. Only [`Confirmation::confirmed`] gives it.
 ///
-/// It deserialises, so that a transport can carry a call of [`Encryptor::retire`]. A proof that was
+/// It deserialises, so that a transport can carry a call of [`Encryptor::retire`](crate::Encryptor::retire). A proof that was
 /// received is as reliable as its sender.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Confirmed {
