@@ -188,7 +188,7 @@ mod tests {
     use crate::{Maturity, request::RandomBytes};
     use std::sync::Mutex;
 
-    /// Notes the ends of calls; panics before that if it is told to.
+    /// Notes the ends of calls; panics before that if it has to.
     struct Noting {
         panics: bool,
         ends: Arc<Mutex<Vec<String>>>,

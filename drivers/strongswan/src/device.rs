@@ -63,7 +63,7 @@ impl StrongSwan {
         daemon.call(Op::Channel).associations().await?;
         Ok(Self {
             descriptor,
-            // The daemon reports no health: one that answers is well.
+            // The daemon reports no health: one that answers has not failed.
             capabilities: Capabilities::none().with_emulated(&[Op::Health]).with(&[
                 Op::Identity,
                 Op::Telemetry,

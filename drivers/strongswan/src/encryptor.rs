@@ -313,7 +313,7 @@ impl Encryptor for StrongSwan {
         )
     }
 
-    /// Establishes an association with the staged key, beside the one in use.
+    /// Establishes an association with the staged key, in addition to the one in use.
     async fn activate(&self, staged: &Staged) -> Result<()> {
         self.check_channel(&staged.channel)?;
         let call = self.daemon.call(Operation::Activate);

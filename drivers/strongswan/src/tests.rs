@@ -67,11 +67,11 @@ fn up(name: &str, id: u64) -> Association {
     }
 }
 
-/// A packet of this type: the driver's own encoder writes the message behind its name.
+/// A packet of this type: the driver's own encoder writes the message after its name.
 fn packet(kind: u8, name: Option<&str>, message: &[Element<'_>]) -> Vec<u8> {
     let written = command(name.unwrap_or_default(), message).unwrap();
-    let behind = if name.is_some() { 5 } else { 6 };
-    let content = [&[kind], &written[behind..]].concat();
+    let start = if name.is_some() { 5 } else { 6 };
+    let content = [&[kind], &written[start..]].concat();
     [&(content.len() as u32).to_be_bytes()[..], &content].concat()
 }
 

@@ -160,7 +160,7 @@ impl WireGuard {
         }
         Ok(Self {
             descriptor,
-            // The protocol has no health: a device that answers is well.
+            // The protocol has no health: a device that answers has not failed.
             capabilities: Capabilities::none()
                 .with(&operations)
                 .with_emulated(&[Op::Health]),
@@ -275,7 +275,7 @@ impl WireGuard {
             .interface
             .set(operation, request, Effect::Partial, until);
         if let Err(error) = set.await {
-            // A refusal does not tell which lines were carried out.
+            // A refusal does not report which lines were carried out.
             return Err(match error.kind() {
                 ErrorKind::Refused if self.is_as_before(operation, peer).await => {
                     error.with_effect(Effect::None)

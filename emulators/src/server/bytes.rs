@@ -31,7 +31,7 @@ async fn next_late(late: &Late) {
     }
 }
 
-/// What accepts connections: a TCP port, or a Unix socket.
+/// Source of connections: a TCP port, or a Unix socket.
 pub(super) trait Listener: Send + Sync {
     /// A connection.
     type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;

@@ -329,7 +329,7 @@ async fn a_server_that_lies_stops_no_reader_and_fills_no_memory() {
         for sequence in [u64::MAX, u64::MAX - 1, u64::MAX] {
             far.write_all(&frame(&event(sequence), 0)).await.unwrap();
         }
-        // Keys that nobody has asked for.
+        // Keys without a request.
         let keys = frame(&keys, 1000);
         for _ in 0..100 {
             let _ = far.write_all(&keys).await;

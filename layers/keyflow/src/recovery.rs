@@ -194,7 +194,7 @@ impl<'a> Knowledge<'a> {
             .find(|s| s.key_id.as_ref().is_some_and(shows));
         match slot {
             Some(slot) if slot.active => KeyPlace::Active(Some(slot.number)),
-            // The association that uses a key may not name it: it is told from those before only
+            // The association that uses a key may not name it: it differs from those before only
             // by what `stage` returned.
             Some(_) if !self.pair.end(end).has_slots() && self.written(end, key).is_none() => {
                 KeyPlace::Unproven

@@ -190,9 +190,9 @@ pub struct EncryptorCapabilities {
     pub confirm_timeout: Duration,
     /// Whether counters of encrypted traffic exist.
     pub evidence: ConfirmationBasis,
-    /// Who stops using a key that is too old, when no new one comes.
+    /// Side that stops using a key that is too old, when no new one comes.
     pub starvation: PolicyOwner,
-    /// Who decides between blocked and clear traffic while no key is agreed. Neither a driver nor
+    /// Side that decides between blocked and clear traffic while no key is agreed. Neither a driver nor
     /// a controller selects clear traffic automatically.
     pub failure: PolicyOwner,
 }

@@ -24,7 +24,7 @@
 //! | [`Staging`] | [`Activation`] | traffic during a roll | example |
 //! |---|---|---|---|
 //! | `Slots`: idle slot, active key unchanged | `SlotPointer` | hitless if both ends receive with a staged key | MACsec with two CAKs, static SAKs |
-//! | `Named`: beside the secret in use | `MakeBeforeBreak`: a second association, then the first ends | as declared | IKEv2 with a PPK |
+//! | `Named`: in addition to the secret in use | `MakeBeforeBreak`: a second association, then the first ends | as declared | IKEv2 with a PPK |
 //! | `Overwrite`: over the secret in use | `ForcedReinitialisation`: restarts the exchange | interrupted; outage declared and reported | optical transponders |
 //! | `Overwrite` | `NextExchange`: no command; `activate` is `Unsupported` | as declared | WireGuard |
 //! | `None` | `None`: the device reports its state only | | status agents |

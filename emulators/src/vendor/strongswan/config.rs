@@ -3,7 +3,7 @@
 use super::message::{Content, Element, Writer, boolean, printable};
 use zeroize::Zeroizing;
 
-/// Which SAs of the same peers may exist at once.
+/// Policy for SAs of the same peers that exist at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Unique {
     No,

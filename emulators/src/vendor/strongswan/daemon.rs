@@ -56,13 +56,13 @@ pub(super) struct Secret {
     /// `None` for one that was loaded without an id.
     pub(super) id: Option<String>,
     pub(super) kind: SecretKind,
-    /// Identities; none stands for all.
+    /// Identities; all if there is none.
     pub(super) owners: Vec<String>,
     pub(super) data: Value,
 }
 
 impl Secret {
-    /// How well an identity is named: 2 exactly, 1 as any.
+    /// Degree to which an identity is named: 2 exactly, 1 as any.
     fn matches(&self, identity: &str) -> u8 {
         if self.owners.iter().any(|owner| owner == identity) {
             2
@@ -134,7 +134,7 @@ pub(super) struct IkeSa {
 /// Outcome of an initiation, once it is known.
 pub(super) type Waiter = Arc<OnceLock<bool>>;
 
-/// Something that happens by itself.
+/// Something that happens without a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Due {
     /// Request number n of an initiation, or of a deletion, is sent again.
@@ -251,7 +251,7 @@ fn failed(group: &'static str, line: impl Into<String>) -> Failed {
 }
 const REFUSED: &str = "received AUTHENTICATION_FAILED notify error";
 
-/// What both ends agree on.
+/// Result of a negotiation of both ends.
 struct Agreed {
     /// The responder's connection.
     connection: Arc<Connection>,
@@ -276,7 +276,7 @@ impl State {
         }
     }
 
-    /// Advances to a time: traffic, and what happens by itself.
+    /// Advances to a time: traffic, and what happens without a command.
     pub(super) fn advance(&mut self, now: Duration) {
         while let Some(next) = self
             .timers

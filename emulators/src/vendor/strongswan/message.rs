@@ -50,7 +50,7 @@ pub(super) struct Element {
 /// A received message.
 pub(super) struct Message {
     pub(super) elements: Vec<Element>,
-    /// Whether all of it is well-formed.
+    /// Whether all of it has the right form.
     pub(super) is_whole: bool,
 }
 

@@ -6,7 +6,7 @@
 //! of errors and the order of its events are those of the recording.
 //!
 //! Confirmed by the recording:
-//! - A malformed message is answered as far as it is well-formed, and a packet with another
+//! - A malformed message is answered as far as it has the right form, and a packet with another
 //!   operation or an unreadable name is ignored. Only a length of more than 512 KiB ends the
 //!   connection.
 //! - A responder confirms PPKs if it has any PPK. Without a PPK of the initiator's id it goes on
@@ -257,7 +257,7 @@ struct Vici {
     pair: Arc<CharonPair>,
     end: usize,
     client: u64,
-    /// What has come, and is not used yet. Requests may hold keys.
+    /// Bytes that have come and are not used yet. Requests may hold keys.
     input: Zeroizing<Vec<u8>>,
     /// One command at a time.
     pending: Option<Pending>,
@@ -271,7 +271,7 @@ impl Drop for Vici {
     }
 }
 
-/// Octets that may wait behind a command.
+/// Octets that may wait after a command.
 const MAX_INPUT: usize = 2 * (MAX_PACKET + 4);
 
 impl Session for Vici {
@@ -604,7 +604,7 @@ impl Vici {
     fn unload_shared(&self, message: &Message) -> Result<(), String> {
         let id = message.text("id").ok_or("unique identifier missing")?;
         self.pair.take_change(self.end)?;
-        // An unknown id is no error.
+        // An unknown id is not an error.
         self.pair.with(|s| {
             let secrets = &mut s.daemons[self.end].secrets;
             secrets.retain(|secret| secret.id.as_deref() != Some(id));

@@ -61,7 +61,7 @@ const SETTINGS: &[Setting] = &[
     },
 ];
 
-/// Identities of the ends, and the networks behind them.
+/// Identities of the ends, and the networks of their hosts.
 const IDENTITIES: [&str; 2] = ["a.test", "b.test"];
 const NETWORKS: [&str; 2] = ["10.99.1.1/32", "10.99.2.1/32"];
 /// Name of the connection and of its CHILD SA, and id of its first PPK.

@@ -9,7 +9,7 @@ struct Client {
     events: Vec<(String, Message)>,
 }
 
-/// What a packet says: operation, name of an event, message.
+/// Content of a packet: operation, name of an event, message.
 fn parse(packet: &[u8]) -> (u8, String, Message) {
     let length = u32::from_be_bytes(packet[..4].try_into().unwrap()) as usize;
     assert_eq!(length, packet.len() - 4);
@@ -139,7 +139,7 @@ fn section(element: &Element) -> Message {
             elements: inner.iter().map(copy).collect(),
             is_whole: true,
         },
-        _ => panic!("{} is no section", element.name),
+        _ => panic!("{} is not a section", element.name),
     }
 }
 fn copy(element: &Element) -> Element {
@@ -619,7 +619,7 @@ fn a_daemon_that_restarts_has_nothing_and_its_peer_notices_nothing() {
     clock.advance(Duration::from_secs(1));
     let traffic = pair.traffic_from(0);
     assert_eq!((traffic.encrypted, traffic.refused), (100, 100));
-    // Its SA ends when nobody answers.
+    // Its SA ends without an answer.
     assert!(a.send("terminate", texts(&[("ike", "net")])).is_none());
     clock.advance(Duration::from_secs(166));
     assert_eq!(success(a.poll()), Some(true));
@@ -680,7 +680,7 @@ fn a_length_of_more_than_512_kib_ends_the_connection() {
         replies.extend(session.feed(piece));
     }
     assert_eq!(replies.len(), 1);
-    // What waits behind a command has a limit too.
+    // What waits after a command has a limit too.
     pair.set_cut(true);
     let mut client = Client::new(&pair, 0);
     assert!(client.initiate().is_none());

@@ -141,7 +141,7 @@ impl Peer {
     fn reaches(&self, address: IpAddr) -> bool {
         self.networks.iter().any(|network| network.has(address))
     }
-    /// A message to or from the peer went over the wire.
+    /// A message to or from the peer was sent or received.
     fn traverse(&mut self, now: Duration) {
         let interval = Duration::from_secs(self.keepalive.into());
         self.keepalive_at = (!interval.is_zero()).then(|| now + interval);
@@ -181,7 +181,7 @@ impl Device {
         self.peers.push(Peer::new(*key));
         Some((self.peers.len() - 1, true))
     }
-    /// Sets the private key; zero is none. Sessions end with another key, and a peer with the
+    /// Sets the private key; zero deletes it. Sessions end with another key, and a peer with the
     /// public key of the device is removed.
     pub(super) fn set_private_key(&mut self, key: Secret) {
         if self.private_key.as_ref() == Some(&key) {
@@ -373,7 +373,7 @@ impl State {
         all.into_iter().flatten().min()
     }
 
-    /// What is due at a peer.
+    /// Does what is due at a peer.
     fn expire(&mut self, end: usize, place: usize) {
         let now = self.now;
         let has_data = self.has_data(end, place);

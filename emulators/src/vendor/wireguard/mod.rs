@@ -64,7 +64,7 @@ pub struct WireGuardPair {
 }
 
 impl WireGuardPair {
-    /// Creates devices without keys and peers, which are offered so many packets per second.
+    /// Creates devices without keys and peers, which are offered this number of packets per second.
     /// `clear_route`: packets without a peer pass in clear. `epoch`: time since 1970 when the clock
     /// was zero.
     #[must_use]
@@ -200,7 +200,7 @@ struct Selected {
     sends_keepalive: bool,
 }
 
-/// What a connection is in the middle of.
+/// Operation whose lines a connection receives.
 enum Operation {
     None,
     /// `get=1`; its end is next.
@@ -215,7 +215,7 @@ enum Operation {
 struct Uapi {
     pair: Arc<WireGuardPair>,
     end: usize,
-    /// What has come of a line. It may hold a key.
+    /// Part of a line that has come. It may hold a key.
     line: Zeroizing<Vec<u8>>,
     /// Whether the line is too long.
     is_long: bool,
