@@ -222,6 +222,18 @@ impl Dut {
         }
     }
 
+    /// Returns the factor by which the clock of an emulator on its wire is faster than that of the
+    /// driver; 1 by default.
+    #[must_use]
+    pub fn time_factor(&self) -> f64 {
+        let factor = match self.settings.get("time-factor") {
+            Some(toml::Value::Integer(factor)) => f64::from(i32::try_from(*factor).unwrap_or(1)),
+            Some(toml::Value::Float(factor)) => *factor,
+            _ => 1.0,
+        };
+        if self.on_wire { factor.max(1.0) } else { 1.0 }
+    }
+
     /// Returns the name in the journal: the configured name and the target. Another device with the
     /// same name has another key.
     #[must_use]

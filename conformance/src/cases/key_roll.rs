@@ -295,6 +295,7 @@ impl Pair {
         let confirm = |end: usize| {
             let encryptor = &self.encryptors[end];
             let longest = encryptor.encryptor_capabilities().confirm_timeout;
+            let longest = longest.div_f64(b.session.dut.time_factor());
             b.call(Op::Confirm, encryptor.confirm(&staged[end], longest))
         };
         Ok([confirm(0).await?, confirm(1).await?])
@@ -526,8 +527,11 @@ async fn outage(b: &CaseContext) -> CaseOutcome {
                 gap.value.as_secs_f64()
             ));
         }
-        (false, None) if declared.activation == Activation::ForcedReinitialisation => {
-            return fail("it is not declared hitless, and reports no outage");
+        (false, None)
+            if declared.activation == Activation::ForcedReinitialisation
+                && declared.outage.is_none() =>
+        {
+            return fail("it is not declared hitless, and reports and declares no outage");
         }
         _ => {}
     }

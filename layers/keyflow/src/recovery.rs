@@ -194,6 +194,11 @@ impl<'a> Knowledge<'a> {
             .find(|s| s.key_id.as_ref().is_some_and(shows));
         match slot {
             Some(slot) if slot.active => KeyPlace::Active(Some(slot.number)),
+            // The association that uses a key may not name it: it differs from those before only
+            // by what `stage` returned.
+            Some(_) if !self.pair.end(end).has_slots() && self.written(end, key).is_none() => {
+                KeyPlace::Unproven
+            }
             Some(slot) => KeyPlace::Staged(slot.number),
             // A slot that is not empty may have a name that the device does not report.
             None if may_be && status.slots.iter().any(|s| s.key_id.is_none()) => KeyPlace::Unproven,
@@ -226,6 +231,18 @@ impl<'a> Knowledge<'a> {
         confirms_again && self.pair.end(end).can_retire() && slots.any(|slot| slot.number != number)
     }
 
+    /// The staged key, as `stage` returned it; `None` if that was not written down.
+    fn written(&self, end: End, key: &KeyId) -> Option<&'a Staged> {
+        self.open.iter().rev().find_map(|record| match record {
+            RollRecord::Staged {
+                key_id,
+                end: at,
+                staged,
+            } if key_id == key && *at == end => Some(staged),
+            _ => None,
+        })
+    }
+
     /// The staged key, as `stage` returned it, or as the device shows it.
     fn staged(&self, end: End, key: &KeyId, place: KeyPlace) -> Staged {
         let channel = self.pair.end(end).channel();
@@ -235,15 +252,7 @@ impl<'a> Knowledge<'a> {
             KeyPlace::Active(number) => number,
             KeyPlace::Absent | KeyPlace::Unproven => None,
         };
-        let written = self.open.iter().rev().find_map(|record| match record {
-            RollRecord::Staged {
-                key_id,
-                end: at,
-                staged,
-            } if key_id == key && *at == end => Some(staged),
-            _ => None,
-        });
-        match written {
+        match self.written(end, key) {
             Some(staged)
                 if staged.slot == slot && staged.channel == *channel && staged.key_id == *key =>
             {

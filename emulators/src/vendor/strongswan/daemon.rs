@@ -55,6 +55,7 @@ pub(super) enum SecretKind {
     Other,
 }
 
+#[derive(Clone)]
 pub(super) struct Secret {
     /// `None` for one that was loaded without an id.
     pub(super) id: Option<String>,
@@ -235,6 +236,8 @@ pub(super) struct State {
     next_pair: u64,
     meters: [FrameMeter; 2],
     pub(super) traffic: [Traffic; 2],
+    /// Connections and secrets that the host of each end loads when it starts.
+    pub(super) startup: [(Vec<Arc<Connection>>, Vec<Secret>); 2],
 }
 
 /// Why an exchange did not lead to an SA, with the lines of the initiator's log.
@@ -273,6 +276,7 @@ impl State {
             next_pair: 1,
             meters: Default::default(),
             traffic: Default::default(),
+            startup: Default::default(),
         }
     }
 
@@ -846,7 +850,16 @@ impl State {
         }
         self.daemons[end] = Daemon::new(self.now);
         self.daemons[end].clients = clients;
+        self.load_startup(end);
         self.timers.retain(|t| t.end != end);
+    }
+
+    /// Loads what the host of an end loads when it starts, as `swanctl --load-all` does.
+    pub(super) fn load_startup(&mut self, end: usize) {
+        let (connections, secrets) = &self.startup[end];
+        let daemon = &mut self.daemons[end];
+        daemon.connections.extend(connections.iter().cloned());
+        daemon.secrets.extend(secrets.iter().cloned());
     }
 
     /// Deletes all SAs of an end, as charon does before it ends.

@@ -140,7 +140,8 @@ impl CharonPair {
         self.with(|s| s.is_cut = is_cut);
     }
 
-    /// Loads a connection, the secret of both identities and a PPK at an end.
+    /// Loads a connection, the secret of both identities and a PPK at an end, now and after each
+    /// start.
     fn load(
         &self,
         end: usize,
@@ -156,12 +157,12 @@ impl CharonPair {
             data: Zeroizing::new(data.to_vec()),
         };
         self.with(|s| {
-            let daemon = &mut s.daemons[end & 1];
-            daemon.connections.push(Arc::new(connection));
-            daemon
-                .secrets
-                .push(secret("ike", SecretKind::Ike, &identities, ike));
-            daemon.secrets.push(secret(id, SecretKind::Ppk, &[id], ppk));
+            let secrets = vec![
+                secret("ike", SecretKind::Ike, &identities, ike),
+                secret(id, SecretKind::Ppk, &[id], ppk),
+            ];
+            s.startup[end & 1] = (vec![Arc::new(connection)], secrets);
+            s.load_startup(end & 1);
         });
     }
 

@@ -244,6 +244,20 @@ pub(super) struct State {
     next_pair: u64,
     meters: [FrameMeter; 2],
     pub(super) traffic: [Traffic; 2],
+    /// Configuration that the host of each end loads when it starts.
+    startup: [Option<Startup>; 2],
+}
+
+/// Configuration of a device with one peer, as a file of `wg setconf` has it.
+#[derive(Clone)]
+pub(super) struct Startup {
+    pub(super) private_key: Secret,
+    pub(super) listen_port: u16,
+    pub(super) peer: PublicKey,
+    pub(super) preshared_key: Secret,
+    pub(super) endpoint: SocketAddr,
+    pub(super) network: Option<Network>,
+    pub(super) keepalive: u16,
 }
 
 impl State {
@@ -263,6 +277,7 @@ impl State {
             next_pair: 1,
             meters: Default::default(),
             traffic: Default::default(),
+            startup: [None, None],
         };
         state.restart(0);
         state.restart(1);
@@ -275,6 +290,32 @@ impl State {
             listen_port: self.any_port(),
             ..Device::default()
         };
+        self.load_startup(end);
+    }
+
+    /// Configures an end, and has it so configured after each start.
+    pub(super) fn set_startup(&mut self, end: usize, startup: Startup) {
+        self.startup[end] = Some(startup);
+        self.load_startup(end);
+    }
+
+    fn load_startup(&mut self, end: usize) {
+        let Some(startup) = self.startup[end].clone() else {
+            return;
+        };
+        let device = &mut self.devices[end];
+        device.set_private_key(startup.private_key);
+        device.listen_port = startup.listen_port;
+        let Some((place, _)) = device.peer(&startup.peer) else {
+            return;
+        };
+        if let Some(network) = startup.network {
+            device.add_network(place, network);
+        }
+        let peer = &mut device.peers[place];
+        peer.preshared_key = startup.preshared_key;
+        peer.endpoint = Some(startup.endpoint);
+        peer.keepalive = startup.keepalive;
     }
 
     pub(super) fn any_port(&mut self) -> u16 {
@@ -483,7 +524,8 @@ impl State {
                 is_initiator,
                 created: now,
             });
-            peer.last_handshake = Some(now);
+            // A handshake takes time: no two of them end at one time.
+            peer.last_handshake = Some(now + Duration::from_nanos(pair));
             (peer.attempt, peer.unheard_at) = (None, None);
             peer.traverse(now);
         }

@@ -2,7 +2,7 @@
 
 use super::{
     WireGuardEnd, WireGuardPair,
-    device::{INNER, Network, OUTER, Secret, public_key},
+    device::{INNER, Network, OUTER, Secret, Startup, public_key},
 };
 use crate::{
     fault::ApplyDeviceFault,
@@ -109,7 +109,8 @@ fn build(options: &Options, epoch: Duration) -> io::Result<SocketPair> {
     })
 }
 
-/// Gives both ends keys, and each other as peer; the first sends keepalives.
+/// Gives both ends keys, and each other as peer, also after they have restarted; the first sends
+/// keepalives.
 pub(super) fn configure(pair: &WireGuardPair, seed: u64, keepalive: u16) {
     let mut random = ChaCha12Rng::seed_from_u64(seed);
     let mut secret = || {
@@ -122,19 +123,16 @@ pub(super) fn configure(pair: &WireGuardPair, seed: u64, keepalive: u16) {
     pair.with(|s| {
         for end in [1, 0] {
             let peer = 1 - end;
-            let device = &mut s.devices[end];
-            device.set_private_key(private[end].clone());
-            device.listen_port = PORT;
-            let Some((place, _)) = device.peer(&public[peer]) else {
-                continue;
+            let startup = Startup {
+                private_key: private[end].clone(),
+                listen_port: PORT,
+                peer: public[peer],
+                preshared_key: preshared.clone(),
+                endpoint: SocketAddr::new(OUTER[peer], PORT),
+                network: Network::new(INNER[peer], 32),
+                keepalive: if end == 0 { keepalive } else { 0 },
             };
-            if let Some(network) = Network::new(INNER[peer], 32) {
-                device.add_network(place, network);
-            }
-            let other = &mut device.peers[place];
-            other.preshared_key = preshared.clone();
-            other.endpoint = Some(SocketAddr::new(OUTER[peer], PORT));
-            other.keepalive = if end == 0 { keepalive } else { 0 };
+            s.set_startup(end, startup);
         }
         if keepalive > 0 {
             s.send_keepalive(0, 0);

@@ -143,16 +143,6 @@ fn every_command_that_prints_json_has_a_schema_that_its_output_meets() {
     run(&[&stage[..], &on_channel].concat());
     let activate = ["encryptor", "activate", &enc[0], "--id", id];
     run(&[&activate[..], &on_channel].concat());
-    let confirm = [
-        "encryptor",
-        "confirm",
-        &enc[0],
-        "--id",
-        id,
-        "--longest",
-        "10ms",
-    ];
-    let confirm = [&confirm[..], &on_channel].concat();
     let retire = ["encryptor", "retire", &enc[0], "--id", id];
     run(&[&retire[..], &on_channel].concat());
     run(&[&["encryptor", "zeroize", &enc[0]][..], &on_channel].concat());

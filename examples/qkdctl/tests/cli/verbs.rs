@@ -286,9 +286,12 @@ fn quiet_prints_results_and_errors_only() {
 
 #[test]
 fn a_key_id_that_no_encryptor_can_store_is_refused_by_each_with_the_limit() {
+    // Of the last two, the first has text as id and the second none: they take any id.
     let profiles = [
-        ("nokia-sros-macsec", "nokia-sros-macsec-pair"),
-        ("packetlight", "packetlight-pair"),
+        ("nokia-sros-macsec", "nokia-sros-macsec-pair", 16),
+        ("packetlight", "packetlight-pair", 16),
+        ("strongswan", "strongswan-pair", 32),
+        ("wireguard", "wireguard-pair", 32),
     ];
     let registry = qkd_hardware::registry();
     let encryptors: Vec<_> = registry
@@ -297,8 +300,8 @@ fn a_key_id_that_no_encryptor_can_store_is_refused_by_each_with_the_limit() {
         .filter(|info| info.kinds.contains(&qkd_hal::DeviceKind::Encryptor))
         .collect();
     let names: Vec<_> = encryptors.iter().map(|info| info.name).collect();
-    assert_eq!(names, profiles.map(|(driver, _)| driver));
-    for (info, (_, profile)) in encryptors.iter().zip(profiles) {
+    assert_eq!(names, profiles.map(|(driver, ..)| driver));
+    for (info, (_, profile, size)) in encryptors.iter().zip(profiles) {
         let bench = Bench::new();
         let pair = bench.start(profile);
         let credentials = bench.credentials("credentials.toml", &[&pair]);
@@ -318,7 +321,7 @@ fn a_key_id_that_no_encryptor_can_store_is_refused_by_each_with_the_limit() {
             ("ab".repeat(33), 2),
             ("g".repeat(32), 0),
         ] {
-            let text = format!(r#"[{{"id":"{id}","hex":"{}"}}]"#, "5a".repeat(16));
+            let text = format!(r#"[{{"id":"{id}","hex":"{}"}}]"#, "5a".repeat(size));
             let file = bench.private("key.json", &text);
             let stage = ["encryptor", "stage", uri, "--channel", &channel];
             let run = run(&[&stage[..], &["--key", &file, "--yes"]].concat()).exits(code);

@@ -77,7 +77,7 @@ impl Family {
     }
 
     /// The exchange after this one at which a roll is cut. A WireGuard peer is polled hundreds of
-    /// times for a handshake: a few of these polls stand for all.
+    /// times for a handshake: a few of these polls are cut.
     pub(crate) fn next_cut(self, n: usize) -> usize {
         match self {
             Self::WireGuard if n >= 24 => n + 101,
