@@ -252,8 +252,8 @@ impl StrongSwan {
     }
 }
 
-/// Milliseconds that the daemon may take for an exchange with the other end. It never is zero, which
-/// means any time.
+/// Milliseconds that the daemon may take for an exchange with the other end. Never zero: the daemon
+/// would wait for any time.
 fn daemon_timeout(call: &Call<'_>) -> String {
     let left = call.left().saturating_sub(MARGIN).as_millis();
     left.max(1).to_string()
