@@ -6,6 +6,8 @@ use qkd_hal::{Error, Result};
 use std::path::Path;
 use toml::Value;
 
+/// Between the name of the connection and the id of the key.
+const INFIX: &str = "-ppk-";
 /// Bytes of the longest file.
 const MAX_FILE: u64 = 64 * 1024;
 /// Settings that the driver makes itself.
@@ -95,8 +97,8 @@ impl Connection {
         if size > MAX_FILE {
             return Err(unreadable(&format!("it is longer than {MAX_FILE} bytes")));
         }
-        let text = std::fs::read_to_string(path).map_err(|e| unreadable(&e))?;
-        Self::parse(&text, name)
+        let file = std::fs::read_to_string(path).map_err(|e| unreadable(&e))?;
+        Self::parse(&file, name)
     }
 
     /// A connection of a recording, whose file is not at hand. Its reads can be replayed.
@@ -108,8 +110,14 @@ impl Connection {
         }
     }
 
-    pub(crate) fn parse(text: &str, name: &str) -> Result<Self> {
-        let mut file: toml::Table = text.parse().map_err(|e: toml::de::Error| {
+    pub(crate) fn parse(file: &str, name: &str) -> Result<Self> {
+        // The names of two connections must not be that of one with the key of another.
+        if name.contains(INFIX.trim_end_matches('-')) {
+            return Err(Error::invalid(format!(
+                "the name of the connection contains `-ppk`, which names the keys of others: {name}"
+            )));
+        }
+        let mut file: toml::Table = file.parse().map_err(|e: toml::de::Error| {
             // The message of the parser quotes the file.
             Error::invalid(format!("the connection file is not TOML: {}", e.message()))
         })?;
@@ -119,6 +127,12 @@ impl Connection {
                 "the connection file has no table `connections`",
             ));
         };
+        let of_key = format!("{name}{INFIX}");
+        if let Some(other) = all.keys().find(|other| other.starts_with(&of_key)) {
+            return Err(Error::invalid(format!(
+                "the connection file: `{other}` has the name of a key of `{name}`; rename it"
+            )));
+        }
         let Some(Value::Table(table)) = all.remove(name) else {
             let known: Vec<String> = all.keys().cloned().collect();
             return Err(Error::invalid(format!(
@@ -132,6 +146,15 @@ impl Connection {
                     "the connection file sets `{own}`: remove it, {why}"
                 )));
             }
+        }
+        if let Some(time) = table.get("reauth_time").and_then(text)
+            && time.trim_end_matches(['s', 'm', 'h', 'd']) != "0"
+        {
+            return Err(Error::invalid(
+                "the connection file sets `reauth_time`: remove it; a reauthentication makes an \
+                 association with the key before, which the other end takes for one with the new \
+                 key",
+            ));
         }
         if table.get("version").and_then(Value::as_integer) != Some(2) {
             return Err(Error::invalid(
@@ -157,12 +180,12 @@ impl Connection {
 
     /// Name of the connection, and of the secret, of one key.
     pub(crate) fn name_with(&self, ppk_id: &str) -> String {
-        format!("{}-ppk-{ppk_id}", self.name)
+        format!("{}{INFIX}{ppk_id}", self.name)
     }
 
     /// Returns the PPK id in the name of a connection or secret of this channel.
     pub(crate) fn ppk_id_of<'a>(&self, name: &'a str) -> Option<&'a str> {
-        name.strip_prefix(&self.name)?.strip_prefix("-ppk-")
+        name.strip_prefix(&self.name)?.strip_prefix(INFIX)
     }
 
     /// Returns the message that loads the connection: without a PPK id it answers the other end
@@ -236,6 +259,14 @@ mod tests {
                 "[connections.net]\nunique = \"replace\"",
                 "two associations",
             ),
+            (
+                "[connections.net]\nreauth_time = \"8h\"",
+                "association with the key before",
+            ),
+            (
+                "[connections.net]\n[connections.net-ppk-lab]",
+                "`net-ppk-lab` has the name of a key",
+            ),
             ("[connections.net]\nversion = 1", "write `version = 2`"),
             ("[connections.net]\nversion = 2", "no children"),
             (
@@ -246,5 +277,10 @@ mod tests {
             let error = Connection::parse(text, "net").unwrap_err();
             assert!(error.message().contains(part), "{text}: {error}");
         }
+        // Keys of `net-ppk` would have names of keys of `net`.
+        let other = FILE.replace("connections.net", "connections.net-ppk");
+        let error = Connection::parse(&other, "net-ppk").unwrap_err();
+        assert!(error.message().contains("contains `-ppk`"), "{error}");
+        Connection::parse(&FILE.replace("mobike = false", "reauth_time = 0"), "net").unwrap();
     }
 }

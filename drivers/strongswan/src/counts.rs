@@ -65,6 +65,7 @@ mod tests {
             has_ppk: true,
             children: vec![Child {
                 id,
+                name: "lan".to_owned(),
                 is_installed: true,
                 cipher: None,
                 sent,

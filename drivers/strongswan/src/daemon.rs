@@ -81,6 +81,8 @@ pub(crate) struct Association {
 #[derive(Debug, Clone)]
 pub(crate) struct Child {
     pub(crate) id: u64,
+    /// Name of its settings in the connection.
+    pub(crate) name: String,
     pub(crate) is_installed: bool,
     pub(crate) cipher: Option<String>,
     pub(crate) sent: u64,
@@ -103,11 +105,22 @@ impl Association {
         })
     }
 
-    /// Whether it is established with a PPK and carries traffic.
+    /// Whether it is established with a PPK and carries traffic. It does while the daemon replaces
+    /// its keys.
     pub(crate) fn is_up(&self) -> bool {
-        self.state == "ESTABLISHED"
+        ["ESTABLISHED", "REKEYING"].contains(&self.state.as_str())
             && self.has_ppk
-            && self.children.iter().any(|child| child.is_installed)
+            && self.installed().next().is_some()
+    }
+
+    /// Children that carry traffic.
+    pub(crate) fn installed(&self) -> impl Iterator<Item = &Child> {
+        self.children.iter().filter(|child| child.is_installed)
+    }
+
+    /// Whether it carries the traffic of the child of this name.
+    pub(crate) fn carries(&self, child: &str) -> bool {
+        self.installed().any(|one| one.name == child)
     }
 }
 
@@ -121,7 +134,8 @@ impl Child {
             });
         Some(Self {
             id: section.number("uniqueid")?,
-            is_installed: section.text("state") == Some("INSTALLED"),
+            name: section.text("name").unwrap_or_default().to_owned(),
+            is_installed: matches!(section.text("state"), Some("INSTALLED" | "REKEYING")),
             cipher,
             sent: section.number("packets-out").unwrap_or(0),
             received: section.number("packets-in").unwrap_or(0),

@@ -23,6 +23,13 @@ const POLL_INTERVAL: Duration = Duration::from_millis(50);
 const MARGIN: Duration = Duration::from_millis(500);
 /// Of a baseline: numbers of the associations when the key was staged.
 const ASSOCIATIONS_BEFORE: &str = "associations";
+/// Of a baseline: numbers of their children. An association that the daemon rekeys has another
+/// number, and takes its children along with the key before.
+const CHILDREN_BEFORE: &str = "children";
+/// Times that `retire` ends associations: one that ends while it is rekeyed leaves another one.
+const RETIRE_ROUNDS: usize = 4;
+/// Ids that strongSwan reads as any identity (`identification_create_from_string`).
+const ANY_IDENTITY: [&str; 6] = ["%any", "%any6", "0.0.0.0", "*", "::", "0::0"];
 
 /// Result of a search for the association of a staged key.
 enum Found {
@@ -39,13 +46,19 @@ struct Progress {
 }
 
 impl Progress {
+    /// The result of a step.
     fn note<T>(&mut self, result: Result<T>) -> Result<T> {
-        let result = result.map_err(|e| match self.steps {
-            0 => e,
-            _ => e.with_progress("other keys or associations were deleted before"),
-        });
+        let result = self.keep(result);
         self.steps += 1;
         result
+    }
+
+    /// A result after the steps so far.
+    fn keep<T>(&self, result: Result<T>) -> Result<T> {
+        result.map_err(|e| match self.steps {
+            0 => e,
+            _ => e.with_progress("other keys or associations were deleted before"),
+        })
     }
 }
 
@@ -106,25 +119,47 @@ impl StrongSwan {
             return Found::None(format!("the daemon holds no key {id}"));
         }
         let own_name = self.connection.name_with(&id);
-        if let Some(one) = associations
-            .iter()
-            .find(|one| one.name == own_name && one.is_up())
-        {
+        if let Some(one) = newest_up(associations, &own_name) {
+            // A process that ended in the middle of `activate` has not initiated all children.
+            if let Some(child) = self.missing(one).first() {
+                return Found::None(format!(
+                    "association {} uses PPK {id} and does not carry the child `{}`: activate the \
+                     key again",
+                    one.id,
+                    printable(child, 60)
+                ));
+            }
             let evidence = format!("association {} uses PPK {id}, which this end named", one.id);
             return Found::Up(one.id, evidence);
         }
-        let before: Option<Vec<&str>> = staged
-            .baseline
-            .get(ASSOCIATIONS_BEFORE)
-            .map(|text| text.split(' ').collect());
+        let numbers = |of: &str| -> Option<Vec<&str>> {
+            staged
+                .baseline
+                .get(of)
+                .map(|text| text.split(' ').collect())
+        };
+        let (before, children) = (numbers(ASSOCIATIONS_BEFORE), numbers(CHILDREN_BEFORE));
+        let children = children.unwrap_or_default();
         let is_new = |one: &Association| match &before {
-            Some(before) => !before.contains(&one.id.to_string().as_str()),
+            Some(before) => {
+                let mut of_before = one.children.iter().map(|child| child.id.to_string());
+                !before.contains(&one.id.to_string().as_str())
+                    && !of_before.any(|child| children.contains(&child.as_str()))
+            }
             // Without a baseline, the key is known only if there is no other one.
             None => ids.len() == 1,
         };
-        let candidates = associations
-            .iter()
-            .filter(|one| one.name == self.connection.name && one.is_up() && is_new(one));
+        // The other end initiates one child after the other.
+        let carries_all = |one: &Association| {
+            let others = associations.iter().filter(|other| other.id != one.id);
+            let mut needed = others
+                .filter(|o| o.is_up())
+                .flat_map(Association::installed);
+            needed.all(|child| one.carries(&child.name))
+        };
+        let candidates = associations.iter().filter(|one| {
+            one.name == self.connection.name && one.is_up() && is_new(one) && carries_all(one)
+        });
         match candidates.max_by_key(|one| one.id) {
             Some(one) => Found::Up(
                 one.id,
@@ -140,10 +175,18 @@ impl StrongSwan {
         }
     }
 
+    /// Children of the connection whose traffic an association does not carry.
+    fn missing(&self, association: &Association) -> Vec<&str> {
+        let children = self.connection.children.iter().map(String::as_str);
+        children
+            .filter(|child| !association.carries(child))
+            .collect()
+    }
+
     /// Ends an association. One that has ended meanwhile is not an error.
     async fn terminate(&self, call: &Call<'_>, id: u64) -> Result<()> {
         let id = id.to_string();
-        let timeout = call.left().saturating_sub(MARGIN).as_millis().to_string();
+        let timeout = daemon_timeout(call);
         let message = [
             Element::Value("ike-id", id.as_bytes()),
             Element::Value("timeout", timeout.as_bytes()),
@@ -184,10 +227,10 @@ impl StrongSwan {
         call.change("unload-shared", &message).await
     }
 
-    /// Initiates an association with the key of this id, for all children.
-    async fn initiate(&self, call: &Call<'_>, name: &str) -> Result<()> {
-        for child in &self.connection.children {
-            let timeout = call.left().saturating_sub(MARGIN).as_millis().to_string();
+    /// Initiates an association of the connection of this name, for these children.
+    async fn initiate(&self, call: &Call<'_>, name: &str, children: &[&str]) -> Result<()> {
+        for child in children {
+            let timeout = daemon_timeout(call);
             let message = [
                 Element::Value("ike", name.as_bytes()),
                 Element::Value("child", child.as_bytes()),
@@ -198,15 +241,34 @@ impl StrongSwan {
         Ok(())
     }
 
-    /// Ends associations that a failed initiation left.
-    async fn clean_up(&self, call: &Call<'_>, name: &str) -> Result<()> {
+    /// Ends associations that a failed initiation left; those of before stay.
+    async fn clean_up(&self, call: &Call<'_>, name: &str, before: &[Association]) -> Result<()> {
         for one in call.associations().await? {
-            if one.name == name {
+            if one.name == name && !before.iter().any(|other| other.id == one.id) {
                 self.terminate(call, one.id).await?;
             }
         }
         Ok(())
     }
+}
+
+/// Milliseconds that the daemon may take for an exchange with the other end. Never zero: the daemon
+/// would wait for any time.
+fn daemon_timeout(call: &Call<'_>) -> String {
+    let left = call.left().saturating_sub(MARGIN).as_millis();
+    left.max(1).to_string()
+}
+
+fn newest_up<'a>(associations: &'a [Association], name: &str) -> Option<&'a Association> {
+    let up = associations
+        .iter()
+        .filter(|one| one.name == name && one.is_up());
+    up.max_by_key(|one| one.id)
+}
+
+fn numbers(all: impl Iterator<Item = u64>) -> String {
+    let all: Vec<String> = all.map(|number| number.to_string()).collect();
+    all.join(" ")
 }
 
 #[async_trait]
@@ -274,12 +336,12 @@ impl Encryptor for StrongSwan {
                 "the name of the connection and the key id `{id}` are too long together"
             )));
         }
-        let before: Vec<String> = self
-            .associations(&call)
-            .await?
-            .iter()
-            .map(|one| one.id.to_string())
-            .collect();
+        if ANY_IDENTITY.contains(&id.as_str()) {
+            return Err(Error::invalid(format!(
+                "the daemon takes the key id `{id}` for any identity; use a key with another id"
+            )));
+        }
+        let before = self.associations(&call).await?;
         // The other end may initiate: this end must know the connection, without a PPK id, which
         // would allow that one only. Loading it again changes nothing for associations that exist.
         let message = self.connection.load(&self.connection.name, None);
@@ -305,11 +367,21 @@ impl Encryptor for StrongSwan {
             )
             .with_effect(Effect::Unknown));
         }
-        let baseline = (ASSOCIATIONS_BEFORE.to_owned(), before.join(" "));
+        let children = before.iter().flat_map(|one| &one.children);
+        let baseline = [
+            (
+                CHILDREN_BEFORE.to_owned(),
+                numbers(children.map(|child| child.id)),
+            ),
+            (
+                ASSOCIATIONS_BEFORE.to_owned(),
+                numbers(before.iter().map(|one| one.id)),
+            ),
+        ];
         let evidence = format!("the daemon lists the PPK {id}");
         Ok(
             Staged::new(channel.clone(), key.id().clone(), None, evidence)
-                .with_baseline([baseline].into()),
+                .with_baseline(baseline.into()),
         )
     }
 
@@ -327,23 +399,32 @@ impl Encryptor for StrongSwan {
         }
         let name = self.connection.name_with(&id);
         let associations = self.associations(&call).await?;
-        if associations
-            .iter()
-            .any(|one| one.name == name && one.is_up())
-        {
+        let present = newest_up(&associations, &name);
+        let missing = match present {
+            Some(one) => self.missing(one),
+            None => self
+                .connection
+                .children
+                .iter()
+                .map(String::as_str)
+                .collect(),
+        };
+        if present.is_some() && missing.is_empty() {
             return self.unload_connections(&call).await;
         }
         let message = self.connection.load(&name, Some(&id));
         call.change("load-conn", &message).await?;
-        let initiated = self.initiate(&call, &name).await;
+        let initiated = self.initiate(&call, &name, &missing).await;
         // The association keeps its settings. A connection that stays would answer the other end
         // with this key only. What fails here is done with the time of another call.
         let after = self.daemon.call(Operation::Activate);
         let unloaded = self.unload_connection(&after, &name).await;
         if let Err(error) = initiated {
-            let cleaned = self.clean_up(&after, &name).await;
+            let cleaned = self.clean_up(&after, &name, &associations).await;
+            // Children that an association of before has got meanwhile stay.
+            let is_clean = present.is_none() || missing.len() == 1;
             let effect = match (&cleaned, &unloaded) {
-                (Ok(()), Ok(())) if error.effect() == Effect::None => Effect::None,
+                (Ok(()), Ok(())) if error.effect() == Effect::None && is_clean => Effect::None,
                 _ => Effect::Unknown,
             };
             return Err(error.with_effect(effect));
@@ -375,42 +456,63 @@ impl Encryptor for StrongSwan {
         self.check_channel(&staged.channel)?;
         let call = self.daemon.call(Operation::Retire);
         let _turn = self.turns.lock(Instant::now() + call.left()).await?;
-        let associations = self.associations(&call).await?;
-        let ids = self.ppk_ids(&call).await?;
-        let current = match self.find(staged, &associations, &ids) {
-            Found::Up(current, _) => current,
-            Found::None(why) => {
-                return Err(Error::new(
-                    ErrorKind::NotReady,
-                    format!("the key before is still needed: {why}"),
-                ));
-            }
-        };
-        self.counts.update(&associations);
-        let mut progress = Progress::default();
-        for one in associations.iter().filter(|one| one.id != current) {
-            progress.note(self.terminate(&call, one.id).await)?;
-        }
         let id = staged.key_id.to_string();
-        for other in ids.iter().filter(|other| **other != id) {
-            progress.note(self.unload(&call, other).await)?;
+        let ids = self.ppk_ids(&call).await?;
+        let mut progress = Progress::default();
+        for _ in 0..RETIRE_ROUNDS {
+            let associations = progress.keep(self.associations(&call).await)?;
+            let current = match self.find(staged, &associations, &ids) {
+                Found::Up(current, _) => current,
+                Found::None(why) => {
+                    return progress.keep(Err(Error::new(
+                        ErrorKind::NotReady,
+                        format!("the key before is still needed: {why}"),
+                    )));
+                }
+            };
+            self.counts.update(&associations);
+            let others = associations.iter().map(|one| one.id);
+            let others: Vec<u64> = others.filter(|one| *one != current).collect();
+            if others.is_empty() {
+                for other in ids.iter().filter(|other| **other != id) {
+                    progress.note(self.unload(&call, other).await)?;
+                }
+                return Ok(());
+            }
+            for one in others {
+                progress.note(self.terminate(&call, one).await)?;
+            }
         }
-        Ok(())
+        progress.keep(Err(Error::new(
+            ErrorKind::NotReady,
+            "associations of the key before are established again and again",
+        )))
     }
 
     async fn zeroize(&self, channel: &ChannelId) -> Result<()> {
         self.check_channel(channel)?;
         let call = self.daemon.call(Operation::Zeroize);
         let _turn = self.turns.lock(Instant::now() + call.left()).await?;
-        let mut progress = Progress::default();
-        // Keys first: an association that ends may be established again.
+        // Keys first: an association that ends may be established again. What can be destroyed is
+        // destroyed although another step fails: the first error is the result.
+        let mut results = Vec::new();
         for id in self.ppk_ids(&call).await? {
-            progress.note(self.unload(&call, &id).await)?;
+            results.push(self.unload(&call, &id).await);
         }
-        for one in progress.note(self.associations(&call).await)? {
-            progress.note(self.terminate(&call, one.id).await)?;
+        match self.associations(&call).await {
+            Ok(all) => {
+                for one in all {
+                    results.push(self.terminate(&call, one.id).await);
+                }
+            }
+            Err(e) => results.push(Err(e)),
         }
-        Ok(())
+        let any_done = results.iter().any(Result::is_ok);
+        let first: Result<()> = results.into_iter().collect();
+        first.map_err(|e| match any_done {
+            true => e.with_progress("other keys or associations were deleted"),
+            false => e,
+        })
     }
 
     async fn counters(&self, channel: &ChannelId) -> Result<TrafficCounters> {

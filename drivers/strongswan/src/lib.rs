@@ -53,6 +53,8 @@ pub static INFO: DriverInfo = DriverInfo {
     unknowns: &[
         "the key of an association that the other end has initiated, if the daemon holds several: \
          the daemon reports only that there is one",
+        "whether an association that the other end makes between stage and confirm has the key \
+         before: if that end starts its old one again, or rekeys a child and then the association",
         "what passes without an association: it depends on policies and firewall of the host",
     ],
     parameters: &[

@@ -35,6 +35,8 @@ const ZERO: Duration = Duration::ZERO;
 struct Association {
     name: String,
     id: u64,
+    /// Names and numbers of its children.
+    children: Vec<(&'static str, u64)>,
     state: &'static str,
     has_ppk: bool,
 }
@@ -54,6 +56,10 @@ struct Daemon {
     forgets_secrets: bool,
     /// Whether a refused initiation leaves an association that is not established.
     leaves_half_open: bool,
+    /// Number of an association that cannot be ended.
+    lasting: Option<u64>,
+    /// An association that appears when the next one ends, which was being rekeyed.
+    rekeyed: Option<Association>,
     /// Whether commands that change anything are answered without an outcome.
     answers_nothing: bool,
 }
@@ -62,6 +68,7 @@ fn up(name: &str, id: u64) -> Association {
     Association {
         name: name.to_owned(),
         id,
+        children: vec![("lan", id)],
         state: "ESTABLISHED",
         has_ppk: true,
     }
@@ -99,14 +106,20 @@ impl Daemon {
         let mut reply = Vec::new();
         for one in &self.associations {
             let id = one.id.to_string();
-            let child = vec![
-                Element::Value("uniqueid", id.as_bytes()),
-                Element::Value("state", b"INSTALLED"),
-                Element::Value("encr-alg", b"AES_GCM_16"),
-                Element::Value("encr-keysize", b"256"),
-                Element::Value("packets-out", b"7"),
-                Element::Value("packets-in", b"8"),
-            ];
+            let numbers = one.children.iter().map(|(_, number)| number.to_string());
+            let numbers: Vec<String> = numbers.collect();
+            let child = |name: &'static str, number| {
+                let all = vec![
+                    Element::Value("name", name.as_bytes()),
+                    Element::Value("uniqueid", number),
+                    Element::Value("state", b"INSTALLED"),
+                    Element::Value("encr-alg", b"AES_GCM_16"),
+                    Element::Value("encr-keysize", b"256"),
+                    Element::Value("packets-out", b"7"),
+                    Element::Value("packets-in", b"8"),
+                ];
+                Element::Section(name, all)
+            };
             let mut all = vec![
                 Element::Value("uniqueid", id.as_bytes()),
                 Element::Value("state", one.state.as_bytes()),
@@ -114,9 +127,10 @@ impl Daemon {
             if one.has_ppk {
                 all.push(Element::Value("ppk", b"yes"));
             }
-            if one.state == "ESTABLISHED" {
-                let children = vec![Element::Section("lan-1", child)];
-                all.push(Element::Section("child-sas", children));
+            if ["ESTABLISHED", "REKEYING"].contains(&one.state) {
+                let children = one.children.iter().zip(&numbers);
+                let children = children.map(|((name, _), number)| child(name, number.as_bytes()));
+                all.push(Element::Section("child-sas", children.collect()));
             }
             let message = [Element::Section(&one.name, all)];
             reply.extend(packet(7, Some("list-sa"), &message));
@@ -161,13 +175,30 @@ impl Daemon {
                 if refusal.is_some() {
                     made.state = "CONNECTING";
                 }
-                if refusal.is_none() || self.leaves_half_open {
+                let child = if text("child") == "lan" {
+                    "lan"
+                } else {
+                    "voice"
+                };
+                made.children = vec![(child, id)];
+                let present = self.associations.iter_mut();
+                let mut present = present.filter(|one| one.name == made.name && refusal.is_none());
+                if let Some(one) = present.next() {
+                    one.children.push((child, id + 100));
+                } else if refusal.is_none() || self.leaves_half_open {
                     self.associations.push(made);
                 }
             }
-            "terminate" if refusal.is_none() => {
+            "terminate" => {
+                assert_ne!(text("timeout"), "0", "any time");
                 let id: u64 = text("ike-id").parse().unwrap();
-                self.associations.retain(|one| one.id != id);
+                if self.lasting == Some(id) {
+                    return Some("terminating SA failed");
+                }
+                if refusal.is_none() {
+                    self.associations.retain(|one| one.id != id);
+                    self.associations.extend(self.rekeyed.take());
+                }
             }
             _ => {}
         }
@@ -647,6 +678,129 @@ async fn no_key_reaches_a_transcript_or_an_error() {
         assert!(!text.contains(&digits), "{text}");
         assert!(!text.contains("161,161,161"), "{text}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_association_that_was_rekeyed_is_not_one_with_the_new_key() {
+    let bench = Bench::new();
+    bench.with(|d| d.associations[0].name = "net".to_owned());
+    let opened = bench.open().await;
+    let encryptor = opened.encryptor().unwrap();
+    let staged = encryptor.stage(&channel(), &key(1)).await.unwrap();
+    // The daemon rekeys the association: its number changes, its key and children do not.
+    let mut rekeyed = up("net", 3);
+    rekeyed.children = vec![("lan", 1)];
+    bench.with(|d| d.associations = vec![rekeyed.clone()]);
+    let old = encryptor.confirm(&staged, ZERO).await.unwrap();
+    assert!(!old.is_confirmed(), "{old:?}");
+    // The other end has activated the key before the association was rekeyed.
+    bench.with(|d| d.associations.push(up("net", 2)));
+    let new = encryptor.confirm(&staged, ZERO).await.unwrap();
+    assert!(new.evidence().contains("association 2"), "{new:?}");
+    encryptor.retire(&new.confirmed().unwrap()).await.unwrap();
+    let left: Vec<u64> = bench.with(|d| d.associations.iter().map(|one| one.id).collect());
+    assert_eq!(left, [2]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn retire_ends_an_association_of_before_that_is_rekeyed_meanwhile() {
+    let bench = Bench::new();
+    let opened = bench.open().await;
+    let encryptor = opened.encryptor().unwrap();
+    let staged = encryptor.stage(&channel(), &key(1)).await.unwrap();
+    encryptor.activate(&staged).await.unwrap();
+    let confirmed = encryptor.confirm(&staged, ZERO).await.unwrap();
+    let mut rekeyed = up("net-ppk-old", 9);
+    rekeyed.children = vec![("lan", 1)];
+    bench.with(|d| {
+        d.associations[0].state = "REKEYING";
+        d.rekeyed = Some(rekeyed);
+    });
+    let status = encryptor.channel(&channel()).await.unwrap();
+    assert_eq!(status.state, ChannelState::Encrypting);
+    let confirmed = confirmed.confirmed().unwrap();
+    encryptor.retire(&confirmed).await.unwrap();
+    let left: Vec<u64> = bench.with(|d| d.associations.iter().map(|one| one.id).collect());
+    assert_eq!(left, [2]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_is_confirmed_only_if_all_children_are_carried() {
+    let bench = Bench::new();
+    let voice = "[connections.net.children.voice]\nlocal_ts = [\"10.0.3.0/24\"]\n";
+    std::fs::write(&bench.file, format!("{FILE}{voice}")).unwrap();
+    bench.with(|d| d.associations[0].children.push(("voice", 7)));
+    let opened = bench.open().await;
+    let encryptor = opened.encryptor().unwrap();
+    let staged = encryptor.stage(&channel(), &key(1)).await.unwrap();
+    // A process has ended after it has initiated the first child.
+    bench.with(|d| d.associations.push(up(&name_of(&key(1)), 8)));
+    let half = encryptor.confirm(&staged, ZERO).await.unwrap();
+    assert!(half.evidence().contains("child `voice`"), "{half:?}");
+    assert!(!half.is_confirmed());
+    // The same at the other end.
+    bench.with(|d| d.associations[1].name = "net".to_owned());
+    let half = encryptor.confirm(&staged, ZERO).await.unwrap();
+    assert!(!half.is_confirmed(), "{half:?}");
+    bench.with(|d| d.associations[1].name = name_of(&key(1)));
+    // An initiation that fails leaves what was there.
+    bench.with(|d| d.refusals.push(("initiate", "no")));
+    let error = encryptor.activate(&staged).await.unwrap_err();
+    assert_eq!(error.effect(), Effect::None);
+    assert_eq!(bench.with(|d| d.associations.len()), 2);
+    bench.with(|d| d.refusals.clear());
+    bench.changes();
+    encryptor.activate(&staged).await.unwrap();
+    assert_eq!(bench.changes(), ["load-conn", "initiate", "unload-conn"]);
+    let whole = encryptor.confirm(&staged, ZERO).await.unwrap();
+    assert!(whole.is_confirmed(), "{whole:?}");
+    encryptor.retire(&whole.confirmed().unwrap()).await.unwrap();
+    let left = bench.with(|d| d.associations[0].children.len());
+    assert_eq!(left, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn zeroize_destroys_what_it_can() {
+    let bench = Bench::new();
+    bench.with(|d| {
+        d.associations.push(up("net", 2));
+        d.lasting = Some(1);
+    });
+    let opened = bench.open().await;
+    let encryptor = opened.encryptor().unwrap();
+    let error = encryptor.zeroize(&channel()).await.unwrap_err();
+    assert_eq!(error.effect(), Effect::Unknown, "{error}");
+    let left: Vec<u64> = bench.with(|d| d.associations.iter().map(|one| one.id).collect());
+    assert_eq!((left, bench.with(|d| d.secrets.len())), (vec![1], 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_daemon_is_never_told_to_wait_for_any_time() {
+    let bench = Bench::new();
+    let opened = bench
+        .open_with(OpenContext::new().with_deadline(Duration::from_millis(300)))
+        .await;
+    let encryptor = opened.encryptor().unwrap();
+    let staged = encryptor.stage(&channel(), &key(1)).await.unwrap();
+    encryptor.activate(&staged).await.unwrap();
+    bench.with(|d| {
+        let initiations = d.requests.iter().filter(|(name, _)| name == "initiate");
+        let times: Vec<_> = initiations
+            .map(|(_, message)| message.text("timeout"))
+            .collect();
+        assert_eq!(times, [Some("1")]);
+    });
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_id_that_is_any_identity_is_refused() {
+    let bench = Bench::new();
+    let opened = bench.open().await;
+    let encryptor = opened.encryptor().unwrap();
+    let key = Key::new("%any".parse().unwrap(), Zeroizing::new(vec![0xa1; 32]));
+    let error = encryptor.stage(&channel(), &key).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidInput);
+    assert_eq!(bench.changes(), [""; 0]);
 }
 
 /// Replies that a real daemon sent: `vectors/charon.json` names its version.

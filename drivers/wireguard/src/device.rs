@@ -23,8 +23,9 @@ use qkd_hal::{
 };
 use rand::Rng;
 use std::{
-    collections::HashMap,
-    sync::{Mutex, PoisonError},
+    collections::{HashMap, hash_map::RandomState},
+    hash::BuildHasher,
+    sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, SystemTime},
 };
 use subtle::ConstantTimeEq;
@@ -54,6 +55,14 @@ struct Seen {
     read: Instant,
 }
 
+/// What this handle did last to the preshared key of a peer.
+#[derive(Clone)]
+enum Held {
+    /// It staged this key. The number recognises the key at the device, and does not give it away.
+    Staged(KeyId, u64),
+    Zeroized,
+}
+
 /// A WireGuard interface.
 pub struct WireGuard {
     descriptor: Descriptor,
@@ -63,8 +72,9 @@ pub struct WireGuard {
     method: RollMethod,
     events: EventHub,
     turns: ChangeLock,
-    /// Key that this handle staged last at each peer.
-    staged: Mutex<HashMap<[u8; KEY_BYTES], KeyId>>,
+    held: Mutex<HashMap<[u8; KEY_BYTES], Held>>,
+    /// Makes the numbers of keys, with a secret of this handle.
+    numbers: RandomState,
     seen: Mutex<HashMap<[u8; KEY_BYTES], Seen>>,
 }
 
@@ -169,7 +179,8 @@ impl WireGuard {
             method,
             events,
             turns: ChangeLock::default(),
-            staged: Mutex::default(),
+            held: Mutex::default(),
+            numbers: RandomState::new(),
             seen: Mutex::default(),
         })
     }
@@ -215,42 +226,39 @@ impl WireGuard {
         age
     }
 
-    fn note_staged(&self, peer: &Peer, key: Option<&KeyId>) {
-        let mut staged = self.staged.lock().unwrap_or_else(PoisonError::into_inner);
-        match key {
-            Some(id) => staged.insert(peer.public_key, id.clone()),
-            None => staged.remove(&peer.public_key),
-        };
+    fn held(&self) -> MutexGuard<'_, HashMap<[u8; KEY_BYTES], Held>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn last_staged(&self, peer: &Peer) -> Option<KeyId> {
-        let staged = self.staged.lock().unwrap_or_else(PoisonError::into_inner);
-        staged.get(&peer.public_key).cloned()
-    }
-
-    /// Checks that a key is the one last staged: by this handle, or by another process, whose
-    /// baseline the staged key carries.
+    /// Checks that the device holds the key, as far as can be known: that this handle staged no
+    /// other one since and recognises it, or that another process staged it, whose baseline the
+    /// staged key carries.
     fn check_staged(&self, peer: &Peer, staged: &Staged) -> Result<HandshakeTime> {
-        let other = self.last_staged(peer).filter(|id| *id != staged.key_id);
-        let before = staged.baseline.get(HANDSHAKE_BEFORE);
-        match (other, before.and_then(|text| text.parse().ok())) {
-            (None, Some(before)) => Ok(before),
-            (Some(other), _) => Err(Error::new(
-                ErrorKind::NotReady,
-                format!(
-                    "key {other} was staged on this channel after key {}: stage the key again",
-                    staged.key_id
-                ),
-            )),
-            (None, None) => Err(Error::new(
-                ErrorKind::NotReady,
-                format!(
-                    "no staging of key {} is known here, and the device stores no key ids: stage \
-                     it again",
-                    staged.key_id
-                ),
-            )),
-        }
+        let id = &staged.key_id;
+        let number = self.numbers.hash_one(peer.preshared_key.expose());
+        let why = match self.held().get(&peer.public_key) {
+            Some(Held::Zeroized) => format!("the channel was zeroized after key {id} was staged"),
+            Some(Held::Staged(other, _)) if other != id => {
+                format!("key {other} was staged on this channel after key {id}")
+            }
+            Some(Held::Staged(_, known)) if *known != number => format!(
+                "the device does not hold key {id} any more: it has restarted, or was configured"
+            ),
+            _ if is_none(&peer.preshared_key) => {
+                format!("the device holds no preshared key, and so not key {id}")
+            }
+            _ => {
+                let before = staged.baseline.get(HANDSHAKE_BEFORE);
+                match before.and_then(|text| text.parse().ok()) {
+                    Some(before) => return Ok(before),
+                    None => format!(
+                        "no staging of key {id} is known here, and the device stores no key ids"
+                    ),
+                }
+            }
+        };
+        let again = format!("{why}: stage the key again");
+        Err(Error::new(ErrorKind::NotReady, again))
     }
 
     /// Whether a peer is shown with the key and the session that it had.
@@ -290,7 +298,7 @@ impl WireGuard {
             .map_err(|e| e.with_effect(Effect::Unknown))?;
         if same_key(&now.preshared_key, key.expose())
             && now.keepalive == peer.keepalive
-            && now.allowed_ips.len() == peer.allowed_ips.len()
+            && sorted(&now.allowed_ips) == sorted(&peer.allowed_ips)
         {
             return Ok(());
         }
@@ -300,6 +308,18 @@ impl WireGuard {
         )
         .with_effect(Effect::Partial))
     }
+}
+
+/// The same address ranges may come in another order.
+fn sorted(all: &[String]) -> Vec<&String> {
+    let mut all: Vec<&String> = all.iter().collect();
+    all.sort();
+    all
+}
+
+/// Whether a device takes this preshared key for none.
+fn is_none(key: &PresharedKey) -> bool {
+    same_key(key, &[0; KEY_BYTES])
 }
 
 /// Whether a preshared key is this one, in constant time.
@@ -400,18 +420,35 @@ impl Encryptor for WireGuard {
     }
 
     async fn stage(&self, channel: &ChannelId, key: &Key) -> Result<Staged> {
-        let peer = self.peer(Operation::Stage, channel).await?;
         let _turn = self.turns.lock(self.until()).await?;
+        let peer = self.peer(Operation::Stage, channel).await?;
         let bytes = PresharedKey::copy_of(key.expose())
             .ok_or_else(|| Error::invalid("a preshared key has 256 bit"))?;
+        if is_none(&bytes) {
+            return Err(Error::invalid(
+                "all bytes of the key are zero, which the device takes for no preshared key",
+            ));
+        }
         // Unless this one is refused, no key that was staged before can be confirmed any more.
-        self.note_staged(&peer, Some(key.id()));
+        let number = self.numbers.hash_one(bytes.expose());
+        let held = Held::Staged(key.id().clone(), number);
+        let held_before = self.held().insert(peer.public_key, held);
         let request = proto::encode_set_preshared_key(&peer.public_key, &bytes);
         let until = self.until();
         // The request changes one value, or none.
-        self.interface
+        let set = self
+            .interface
             .set(Operation::Stage, request, Effect::None, until)
-            .await?;
+            .await;
+        if let Err(error) = set {
+            if error.effect() == Effect::None {
+                match held_before {
+                    Some(before) => self.held().insert(peer.public_key, before),
+                    None => self.held().remove(&peer.public_key),
+                };
+            }
+            return Err(error);
+        }
         // A handshake after this reading was made with the new key.
         let now = self
             .interface
@@ -440,8 +477,9 @@ impl Encryptor for WireGuard {
                 "no command starts a handshake; open the device with roll=replace",
             ));
         }
-        let peer = self.peer(Operation::Activate, &staged.channel).await?;
+        // The key is read in turn: what was read before a change would undo it.
         let _turn = self.turns.lock(self.until()).await?;
+        let peer = self.peer(Operation::Activate, &staged.channel).await?;
         self.check_staged(&peer, staged)?;
         let key = peer.preshared_key.clone();
         self.replace(Operation::Activate, &peer, &key).await
@@ -455,7 +493,8 @@ impl Encryptor for WireGuard {
                 Ok(before) => before,
                 Err(e) => return Ok(Confirmation::new(staged, false, e.message())),
             };
-            if peer.last_handshake > before {
+            // A clock that was set back makes the time of a later handshake the earlier one.
+            if peer.last_handshake.is_some() && peer.last_handshake != before {
                 let evidence = format!(
                     "a handshake at {} s since 1970, after the key was staged; the one before was \
                      at {before}",
@@ -483,12 +522,11 @@ impl Encryptor for WireGuard {
     /// Replaces the peer with a preshared key that no other device has: its session and its key
     /// are gone, and no handshake succeeds until a key is staged at both ends.
     async fn zeroize(&self, channel: &ChannelId) -> Result<()> {
-        let peer = self.peer(Operation::Zeroize, channel).await?;
         let _turn = self.turns.lock(self.until()).await?;
+        let peer = self.peer(Operation::Zeroize, channel).await?;
         let mut key = PresharedKey::default();
         rand::rng().fill_bytes(key.expose_mut());
-        self.replace(Operation::Zeroize, &peer, &key).await?;
-        self.note_staged(&peer, None);
-        Ok(())
+        self.held().insert(peer.public_key, Held::Zeroized);
+        self.replace(Operation::Zeroize, &peer, &key).await
     }
 }

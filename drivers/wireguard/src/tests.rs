@@ -6,7 +6,7 @@ use qkd_driver_kit::{
     link::memory::{Endpoint, MemoryConnector},
 };
 use qkd_hal::{
-    ErrorKind, Key, Operation, Support,
+    Effect, ErrorKind, Key, Operation, Support,
     encryptor::{Activation, ChannelId, ChannelState, Staged},
 };
 use std::{
@@ -28,6 +28,9 @@ struct Interface {
     /// Whether a change is accepted without effect.
     ignores: bool,
     errno: i64,
+    /// Address range of the peer after a change.
+    allowed_after: &'static str,
+    allowed: &'static str,
 }
 
 impl Interface {
@@ -35,15 +38,19 @@ impl Interface {
         self.requests.push(request.to_owned());
         if request == "get=1\n\n" {
             return format!(
-                "private_key={}\npublic_key={PEER}\npreshared_key={}\nallowed_ip=10.0.0.2/32\n\
+                "private_key={}\npublic_key={PEER}\npreshared_key={}\nallowed_ip={}\n\
                  endpoint=192.0.2.1:51820\npersistent_keepalive_interval={}\n\
                  last_handshake_time_sec={}\nlast_handshake_time_nsec=0\nrx_bytes=5\n\
                  tx_bytes=6\nerrno=0\n\n",
                 "77".repeat(32),
                 self.psk,
+                self.allowed,
                 self.keepalive,
                 self.handshake
             );
+        }
+        if request.contains("remove") {
+            self.allowed = self.allowed_after;
         }
         for line in request.lines() {
             if let Some(psk) = line.strip_prefix("preshared_key=")
@@ -83,6 +90,8 @@ fn interface() -> Shared {
         requests: Vec::new(),
         ignores: false,
         errno: 0,
+        allowed: "10.0.0.2/32",
+        allowed_after: "10.0.0.2/32",
     }))
 }
 
@@ -258,4 +267,80 @@ async fn zeroize_leaves_a_key_that_no_other_device_has() {
     assert_eq!(unknown.unwrap_err().kind(), ErrorKind::NotFound);
     let support = opened.device().capabilities().supports(Operation::Retire);
     assert_eq!(support, Support::Unsupported);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_activation_that_waits_for_its_turn_does_not_undo_zeroize() {
+    let interface = interface();
+    let opened = open(&interface, "?roll=replace").await;
+    let encryptor = opened.encryptor().unwrap();
+    let channel = channel();
+    let staged = encryptor.stage(&channel, &key(0xab)).await.unwrap();
+    let (zeroized, activated) =
+        tokio::join!(encryptor.zeroize(&channel), encryptor.activate(&staged));
+    zeroized.unwrap();
+    assert_ne!(interface.lock().unwrap().psk, "ab".repeat(32));
+    assert_eq!(activated.unwrap_err().kind(), ErrorKind::NotReady);
+    interface.lock().unwrap().handshake += 1;
+    let late = encryptor.confirm(&staged, ZERO).await.unwrap();
+    assert!(late.evidence().contains("zeroized"), "{late:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_device_that_holds_another_key_after_a_restart_is_not_confirmed() {
+    let interface = interface();
+    let opened = open(&interface, "?roll=replace").await;
+    let encryptor = opened.encryptor().unwrap();
+    let staged = encryptor.stage(&channel(), &key(0xab)).await.unwrap();
+    {
+        let mut restarted = interface.lock().unwrap();
+        restarted.psk = "01".repeat(32);
+        restarted.handshake += 1;
+    }
+    let other = encryptor.confirm(&staged, ZERO).await.unwrap();
+    assert!(other.evidence().contains("does not hold"), "{other:?}");
+    assert!(!other.is_confirmed());
+    let error = encryptor.activate(&staged).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotReady);
+    // Another process does not know the key, but that none is no key.
+    let reopened = open(&interface, "?roll=replace").await;
+    interface.lock().unwrap().psk = "00".repeat(32);
+    let encryptor = reopened.encryptor().unwrap();
+    let none = encryptor.confirm(&staged, ZERO).await.unwrap();
+    assert!(!none.is_confirmed(), "{none:?}");
+    let error = encryptor.stage(&channel(), &key(0)).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidInput);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_stays_staged_if_another_one_is_refused() {
+    let interface = interface();
+    let opened = open(&interface, "").await;
+    let encryptor = opened.encryptor().unwrap();
+    let staged = encryptor.stage(&channel(), &key(1)).await.unwrap();
+    {
+        let mut refusing = interface.lock().unwrap();
+        (refusing.errno, refusing.ignores) = (-22, true);
+    }
+    let error = encryptor.stage(&channel(), &key(2)).await.unwrap_err();
+    assert_eq!(error.effect(), Effect::None);
+    // A clock that was set back does not matter either.
+    interface.lock().unwrap().handshake -= 60;
+    let confirmed = encryptor.confirm(&staged, ZERO).await.unwrap();
+    assert!(confirmed.is_confirmed(), "{confirmed:?}");
+    // A peer that has been added again and has made no handshake is not confirmed.
+    interface.lock().unwrap().handshake = 0;
+    let none = encryptor.confirm(&staged, ZERO).await.unwrap();
+    assert!(!none.is_confirmed(), "{none:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replaced_peer_with_another_address_is_noticed() {
+    let interface = interface();
+    let opened = open(&interface, "?roll=replace").await;
+    let encryptor = opened.encryptor().unwrap();
+    let staged = encryptor.stage(&channel(), &key(1)).await.unwrap();
+    interface.lock().unwrap().allowed_after = "10.0.0.3/32";
+    let error = encryptor.activate(&staged).await.unwrap_err();
+    assert_eq!(error.effect(), Effect::Partial);
 }
