@@ -55,7 +55,7 @@ struct Seen {
     read: Instant,
 }
 
-/// What this handle did last to the preshared key of a peer.
+/// The last change of the preshared key of a peer by this handle.
 #[derive(Clone)]
 enum Held {
     /// It staged this key. The number recognises the key at the device, and does not give it away.
@@ -267,7 +267,7 @@ impl WireGuard {
             .interface
             .peer(operation, &peer.public_key, self.until());
         now.await.is_ok_and(|now| {
-            same_key(&now.preshared_key, &*peer.preshared_key)
+            same_key(&now.preshared_key, peer.preshared_key.expose())
                 && now.last_handshake >= peer.last_handshake
                 && now.received >= peer.received
                 && now.sent >= peer.sent

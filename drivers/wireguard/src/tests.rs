@@ -302,7 +302,7 @@ async fn a_device_that_holds_another_key_after_a_restart_is_not_confirmed() {
     assert!(!other.is_confirmed());
     let error = encryptor.activate(&staged).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotReady);
-    // Another process does not know the key, but that none is no key.
+    // Another process does not know the key, and refuses an empty one.
     let reopened = open(&interface, "?roll=replace").await;
     interface.lock().unwrap().psk = "00".repeat(32);
     let encryptor = reopened.encryptor().unwrap();
