@@ -7,6 +7,8 @@ use std::{collections::BTreeMap, time::Duration};
 
 /// A key that was staged. It holds all that [`Encryptor::confirm`](crate::Encryptor::confirm) needs, so that a roll can be
 /// finished by another process: write it down (it serialises, and holds no key) and pass it on.
+///
+/// [`Encryptor::confirm`]: super::Encryptor::confirm
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Staged {
@@ -52,6 +54,8 @@ impl Staged {
 
 /// The outcome of [`Encryptor::confirm`](crate::Encryptor::confirm): whether the staged key protects traffic. Ask it with
 /// [`confirmed`](Self::confirmed), which fails if the key does not.
+///
+/// [`Encryptor::confirm`]: super::Encryptor::confirm
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[must_use = "a key that was not confirmed does not protect traffic: call `confirmed()?`"]
 pub struct Confirmation {
@@ -100,6 +104,8 @@ impl Confirmation {
     /// # Errors
     /// `NotReady` with effect `Partial` if it does not: the new key is staged or active, and the
     /// old one may still be in use.
+    ///
+    /// [`Encryptor::retire`]: super::Encryptor::retire
     pub fn confirmed(self) -> Result<Confirmed> {
         if self.confirmed {
             return Ok(Confirmed {
@@ -123,6 +129,8 @@ impl Confirmation {
 ///
 /// It deserialises, so that a transport can carry a call of [`Encryptor::retire`](crate::Encryptor::retire). A proof that was
 /// received is as reliable as its sender.
+///
+/// [`Encryptor::retire`]: super::Encryptor::retire
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Confirmed {
     staged: Staged,
