@@ -99,12 +99,13 @@ impl StrongSwan {
         Ok(ids)
     }
 
-    /// Returns the id of the key with which the channel sends: that of the newest association. An
-    /// association that the other end has initiated does not name its key; then it is known if
+    /// Returns the id of the key with which the channel sends: that of the association
+    /// with the newest child. An association that is rekeyed has a new number, and its children
+    /// have the old ones. An association that the other end has initiated does not name its key; then it is known if
     /// the daemon holds one key only.
     fn active_id<'a>(&self, associations: &'a [Association], ids: &'a [String]) -> Option<&'a str> {
         let newest = associations.iter().filter(|one| one.is_up());
-        let newest = newest.max_by_key(|one| one.id)?;
+        let newest = newest.max_by_key(|one| one.installed().map(|child| child.id).max())?;
         match (self.connection.ppk_id_of(&newest.name), ids) {
             (Some(id), _) => Some(id),
             (None, [only]) => Some(only),
@@ -304,7 +305,7 @@ impl Encryptor for StrongSwan {
             (None, None) => (ChannelState::Initialising, "no association".to_owned()),
         };
         let active = self.active_id(&associations, &ids);
-        let slots = ids.iter().zip(1_u8..).map(|(id, number)| {
+        let slots = ids.iter().zip(1..=u8::MAX).map(|(id, number)| {
             Slot::new(
                 number,
                 id.parse::<KeyId>().ok(),

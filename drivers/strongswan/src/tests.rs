@@ -803,6 +803,33 @@ async fn a_key_id_that_is_any_identity_is_refused() {
     assert_eq!(bench.changes(), [""; 0]);
 }
 
+#[tokio::test(start_paused = true)]
+async fn the_key_in_use_is_that_of_the_newest_child() {
+    let bench = Bench::new();
+    let opened = bench.open().await;
+    let encryptor = opened.encryptor().unwrap();
+    let staged = encryptor.stage(&channel(), &key(1)).await.unwrap();
+    encryptor.activate(&staged).await.unwrap();
+    // The association of before is rekeyed.
+    bench.with(|d| d.associations[0].id = 9);
+    let status = encryptor.channel(&channel()).await.unwrap();
+    let active: Vec<_> = status.slots.iter().filter(|slot| slot.active).collect();
+    assert_eq!(active.len(), 1);
+    assert_eq!(active[0].key_id.as_ref(), Some(key(1).id()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_daemon_may_hold_more_keys_than_there_are_numbers() {
+    let bench = Bench::new();
+    bench.with(|d| {
+        let names = (0..300).map(|n| (format!("net-ppk-{n}"), Vec::new()));
+        d.secrets.extend(names);
+    });
+    let opened = bench.open().await;
+    let status = opened.encryptor().unwrap().channel(&channel()).await;
+    assert_eq!(status.unwrap().slots.len(), 255);
+}
+
 /// Replies that a real daemon sent: `vectors/charon.json` names its version.
 #[test]
 fn replies_of_a_real_daemon_are_read() {
