@@ -58,7 +58,8 @@ pub(crate) fn options(events: EventHub) -> StreamOptions {
         },
         |reply| {
             let reply = proto::decode_reply(reply).ok()?;
-            reply.response.text("daemon").map(str::to_owned)
+            let name = reply.response.text("daemon")?;
+            Some(printable(name, MAX_SHOWN).into_owned())
         },
     )
 }

@@ -12,6 +12,7 @@ use qkd_hal::{
     },
     event::EventHub,
     reading::{Reading, ReadingValue as Measure},
+    text::printable,
     units::Bits,
 };
 
@@ -22,6 +23,9 @@ const MOST_KEY: Bits = Bits(512);
 /// Characters of the longest id. The name of the connection is a part of it, and a name has at most
 /// 255 bytes.
 pub(crate) const MOST_ID: u8 = 128;
+
+/// Characters of a name or version of the daemon. A value of VICI may have any byte.
+const MAX_SHOWN: usize = 80;
 
 /// One connection of a strongSwan daemon.
 pub struct StrongSwan {
@@ -104,9 +108,9 @@ impl Device for StrongSwan {
                 "the process that answers is not a strongSwan daemon: its version names none",
             ));
         };
-        let mut identity = Identity::new("strongSwan").with_model(daemon);
+        let mut identity = Identity::new("strongSwan").with_model(printable(daemon, MAX_SHOWN));
         if let Some(version) = reply.text("version") {
-            identity = identity.with_firmware(version);
+            identity = identity.with_firmware(printable(version, MAX_SHOWN));
         }
         Ok(identity)
     }

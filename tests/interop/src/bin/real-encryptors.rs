@@ -3,34 +3,32 @@
 //!
 //! `real-encryptors all`, or one of the names that `real-encryptors list` shows.
 
-#[path = "real/capture.rs"]
-mod capture;
-#[path = "real/keys.rs"]
-mod keys;
-#[path = "real/network.rs"]
-mod network;
-#[path = "real/processes.rs"]
-mod processes;
-#[path = "real/secrets.rs"]
-mod secrets;
-#[path = "real/strongswan.rs"]
-mod strongswan;
-#[path = "real/traffic.rs"]
-mod traffic;
-#[path = "real/wireguard.rs"]
-mod wireguard;
+mod real {
+    pub(crate) mod capture;
+    pub(crate) mod keys;
+    pub(crate) mod network;
+    pub(crate) mod processes;
+    pub(crate) mod secrets;
+    pub(crate) mod strongswan;
+    pub(crate) mod traffic;
+    pub(crate) mod wireguard;
+}
 
-use capture::Capture;
-use keys::KeySource;
-use network::Network;
 use qkd_interop::scaled;
 use qkd_keyflow::EncryptorPair;
+use real::{
+    capture::Capture,
+    keys::{self, KeySource},
+    network::Network,
+    secrets, strongswan,
+    traffic::{self, Count, RATE, Traffic},
+    wireguard,
+};
 use std::{
     fmt,
     process::ExitCode,
     time::{Duration, Instant},
 };
-use traffic::{Count, RATE, Traffic};
 
 /// Rolls of each encryptor in the gate.
 const ROLLS: usize = 50;

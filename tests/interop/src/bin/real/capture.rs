@@ -2,7 +2,7 @@
 //! programs show packets on the same interface after their decryption.
 
 use crate::{
-    network::{INNER, Network},
+    real::network::{INNER, Network},
     tool,
 };
 use std::{

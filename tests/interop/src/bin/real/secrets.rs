@@ -1,7 +1,7 @@
 //! Copies of a key in the memory of a process that holds only a driver: counted in a core dump
 //! while the process holds the key, and after the roll.
 
-use crate::{keys, tool};
+use crate::{real::keys, tool};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use qkd_hal::{Key, KeyId, encryptor::Staged};
 use qkd_hardware::OpenContext;

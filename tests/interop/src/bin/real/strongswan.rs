@@ -2,11 +2,14 @@
 
 use crate::{
     Losses, Trial,
-    capture::Capture,
-    keys::{self, KeySource},
-    network::{INNER, Network, OUTER},
-    processes::{Processes, wait_for},
-    secrets, tool,
+    real::{
+        capture::Capture,
+        keys::{self, KeySource},
+        network::{INNER, Network, OUTER},
+        processes::{Processes, wait_for},
+        secrets,
+    },
+    tool,
 };
 use qkd_keyflow::End;
 use std::{fmt::Write, fs, path::Path, process::Stdio, time::Duration};

@@ -1,6 +1,6 @@
 //! Continuous numbered packets in both directions, each accounted for.
 
-use crate::network::{INNER, Network};
+use crate::real::network::{INNER, Network};
 use std::{
     collections::BTreeSet,
     io::{BufRead, BufReader, Read, Write},
