@@ -116,6 +116,8 @@ impl Wire<'_> {
 fn assumptions(info: &str) -> Vec<String> {
     let ids = info.split("\"id\": \"").skip(1);
     ids.filter_map(|rest| rest.split_once('"'))
+        // An assumption's id has the name of its driver; other things have ids, too.
+        .filter(|(id, _)| id.contains('.'))
         .map(|(id, _)| id.to_owned())
         .collect()
 }
