@@ -64,7 +64,7 @@ pub(crate) fn options(events: EventHub) -> StreamOptions {
     )
 }
 
-/// An IKE association of the channel, with its first installed child.
+/// An IKE association, with its children.
 #[derive(Debug, Clone)]
 pub(crate) struct Association {
     /// Name of its connection.

@@ -60,7 +60,7 @@ impl Interface {
     /// Reads one peer.
     ///
     /// # Errors
-    /// `NotFound` if there is none with this public key.
+    /// `NotFound` if no peer has this public key.
     pub(crate) async fn peer(
         &self,
         operation: Operation,

@@ -118,11 +118,11 @@ impl PresharedKey {
 pub struct Peer {
     /// Public key, which names the peer.
     pub public_key: [u8; KEY_BYTES],
-    /// Preshared key; 32 zero bytes if there is none.
+    /// Preshared key; 32 zero bytes without one.
     pub preshared_key: PresharedKey,
     /// Address and port of the peer, as the device writes them; `None` before it is known.
     pub endpoint: Option<String>,
-    /// Interval of keepalive messages in seconds; 0 if there are none.
+    /// Interval of keepalive messages in seconds; 0 without them.
     pub keepalive: u16,
     /// Address ranges of the peer.
     pub allowed_ips: Vec<String>,

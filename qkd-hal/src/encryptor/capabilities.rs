@@ -263,15 +263,9 @@ impl EncryptorCapabilities {
         Self {
             staging: Staging::Named,
             activation: Activation::MakeBeforeBreak,
-            key: Some(key),
             activate_both: false,
             hitless,
-            half_done_roll: HalfDoneRoll::PreviousKeyProtects,
-            outage: None,
-            confirm_timeout: Duration::from_secs(10),
-            evidence: ConfirmationBasis::KeyAndCounters,
-            starvation: PolicyOwner::ByController,
-            failure: PolicyOwner::Unsupported,
+            ..Self::two_slot(2, true, key)
         }
     }
 

@@ -5,8 +5,9 @@ use crate::{Effect, Error, ErrorKind, KeyId, Operation, Result, reading::Measure
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, time::Duration};
 
-/// A key that was staged. It holds all that [`Encryptor::confirm`](crate::Encryptor::confirm) needs, so that a roll can be
-/// finished by another process: write it down (it serialises, and holds no key) and pass it on.
+/// A key that was staged. It holds all that [`Encryptor::confirm`](crate::Encryptor::confirm)
+/// needs, so that a roll can be finished by another process: write it down (it serialises, and
+/// holds no key) and pass it on.
 ///
 /// [`Encryptor::confirm`]: super::Encryptor::confirm
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,8 +53,8 @@ impl Staged {
     }
 }
 
-/// The outcome of [`Encryptor::confirm`](crate::Encryptor::confirm): whether the staged key protects traffic. Ask it with
-/// [`confirmed`](Self::confirmed), which fails if the key does not.
+/// The outcome of [`Encryptor::confirm`](crate::Encryptor::confirm): whether the staged key
+/// protects traffic. Ask it with [`confirmed`](Self::confirmed), which fails if the key does not.
 ///
 /// [`Encryptor::confirm`]: super::Encryptor::confirm
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -99,7 +100,8 @@ impl Confirmation {
     pub fn outage(&self) -> Option<Measured<Duration>> {
         self.outage
     }
-    /// The proof that the key protects traffic, which [`Encryptor::retire`](crate::Encryptor::retire) asks for.
+    /// The proof that the key protects traffic, which
+    /// [`Encryptor::retire`](crate::Encryptor::retire) asks for.
     ///
     /// # Errors
     /// `NotReady` with effect `Partial` if it does not: the new key is staged or active, and the
@@ -127,8 +129,9 @@ impl Confirmation {
 
 /// The proof that a key protects traffic. Only [`Confirmation::confirmed`] gives it.
 ///
-/// It deserialises, so that a transport can carry a call of [`Encryptor::retire`](crate::Encryptor::retire). A proof that was
-/// received is as reliable as its sender.
+/// It deserialises, so that a transport can carry a call of
+/// [`Encryptor::retire`](crate::Encryptor::retire). A proof that was received is as reliable as its
+/// sender.
 ///
 /// [`Encryptor::retire`]: super::Encryptor::retire
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

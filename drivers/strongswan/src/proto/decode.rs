@@ -21,7 +21,7 @@ impl Section {
     fn get(&self, name: &str) -> Option<&Value> {
         self.0.iter().find(|(n, _)| n == name).map(|(_, v)| v)
     }
-    /// Returns a value as text; `None` if there is none of this name or if it is not UTF-8.
+    /// Returns a value as text; `None` if no value has this name or if it is not UTF-8.
     #[must_use]
     pub fn text(&self, name: &str) -> Option<&str> {
         match self.get(name)? {
@@ -39,7 +39,7 @@ impl Section {
     pub fn is_yes(&self, name: &str) -> bool {
         self.text(name) == Some("yes")
     }
-    /// Returns the texts of a list; none if there is no such list.
+    /// Returns the texts of a list; empty if no list has this name.
     pub fn list(&self, name: &str) -> impl Iterator<Item = &str> {
         let items = match self.get(name) {
             Some(Value::List(items)) => items.as_slice(),

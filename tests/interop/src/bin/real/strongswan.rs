@@ -74,7 +74,7 @@ impl Daemons {
     fn start(network: &Network) -> Result<Self, String> {
         let folder = tempfile::tempdir().map_err(|e| e.to_string())?;
         let mut secret = String::new();
-        for byte in uuid_bytes()? {
+        for byte in random_bytes()? {
             let _ = write!(secret, "{byte:02x}");
         }
         let mut new = Self {
@@ -127,7 +127,7 @@ impl Daemons {
     }
 }
 
-fn uuid_bytes() -> Result<[u8; 32], String> {
+fn random_bytes() -> Result<[u8; 32], String> {
     use std::io::Read;
     let mut bytes = [0; 32];
     fs::File::open("/dev/urandom")
