@@ -107,7 +107,7 @@ pub(crate) fn run(scale: u32) {
     );
 }
 
-fn stage() -> Request<'static> {
+pub(crate) fn stage() -> Request<'static> {
     let key = Key::new(
         "6fa459ea-ee8a-4ca4-894e-db77e160355e"
             .parse()
@@ -119,7 +119,7 @@ fn stage() -> Request<'static> {
     Request::Stage { channel, key }.into_owned()
 }
 
-fn apply() -> Request<'static> {
+pub(crate) fn apply() -> Request<'static> {
     let state = SwitchState {
         device: Identity::new("Polatis").with_serial("002414"),
         geometry: Geometry::matrix(16, 16),
@@ -131,7 +131,7 @@ fn apply() -> Request<'static> {
 }
 
 /// Round trips of a request through JSON. That of a plan computes its digest twice.
-fn serialised(request: Request<'static>) -> impl FnMut(u32) {
+pub(crate) fn serialised(request: Request<'static>) -> impl FnMut(u32) {
     move |n| {
         for _ in 0..n {
             let json = serde_json::to_vec(black_box(&request)).expect("serialises");

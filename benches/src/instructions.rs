@@ -24,6 +24,8 @@ pub(crate) fn rounds(arguments: &[String]) {
         "bare" => handle::handle_calls(Around::Nothing)(n),
         "checked" => handle::handle_calls(Around::Check)(n),
         "layered" => handle::handle_calls(Around::CheckAndLayer)(n),
+        "stage" => handle::serialised(handle::stage())(n),
+        "apply" => handle::serialised(handle::apply())(n),
         "usb" => handle::usb_calls()(n),
         "line" => handle::line_exchanges()(n),
         "keys" => drop(keys::deliver_batches(n)),
@@ -94,6 +96,8 @@ pub(crate) fn run() {
     }
     for (case, what) in [
         ("layered", "the same with one empty layer"),
+        ("stage", "a request to JSON and back: `stage`"),
+        ("apply", "a request to JSON and back: `apply` of two steps"),
         (
             "usb",
             "a whole call over an in-memory USB link, emulator included",

@@ -37,7 +37,7 @@ use std::{
     fmt,
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     sync::Arc,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 /// A call that passes through the layers of a device.
@@ -84,8 +84,9 @@ pub trait Layer: Send + Sync {
         Ok(())
     }
 
-    /// Runs after a call that [`before`](Self::before) let pass. `took` is the time since then.
-    fn after(&self, _call: &Call<'_>, _end: CallEnd<'_>, _took: Duration) {}
+    /// Runs after a call that [`before`](Self::before) let pass at `since`. A layer that measures
+    /// the call reads the clock first of all: `since.elapsed()`.
+    fn after(&self, _call: &Call<'_>, _end: CallEnd<'_>, _since: Instant) {}
 }
 
 /// The layers of a device, innermost first.
@@ -160,12 +161,10 @@ impl Entered<'_> {
     /// Tells the layers, innermost first, how the call ended. A layer that panics does so after the
     /// others have seen that end, too.
     pub(crate) fn end(&mut self, end: CallEnd<'_>) {
-        let now = Instant::now();
         let mut panicked = None;
-        while let Some(at) = self.passed.pop() {
+        while let Some(since) = self.passed.pop() {
             let layer = &self.layers[self.layers.len() - 1 - self.passed.len()];
-            let took = now.saturating_duration_since(at);
-            let after = AssertUnwindSafe(|| layer.after(&self.call, end, took));
+            let after = AssertUnwindSafe(|| layer.after(&self.call, end, since));
             panicked = panicked.or(catch_unwind(after).err());
         }
         match panicked {
@@ -195,7 +194,7 @@ mod tests {
     }
 
     impl Layer for Noting {
-        fn after(&self, _: &Call<'_>, end: CallEnd<'_>, _: Duration) {
+        fn after(&self, _: &Call<'_>, end: CallEnd<'_>, _: Instant) {
             assert!(!self.panics, "a defect of this layer");
             self.ends.lock().unwrap().push(format!("{end:?}"));
         }

@@ -3,7 +3,7 @@ use qkd_hardware::hal::{
     Layer, Operation,
     layer::{Call, CallEnd},
 };
-use std::{collections::BTreeMap, sync::Mutex, time::Duration};
+use std::{collections::BTreeMap, sync::Mutex, time::Instant};
 
 /// Counts the calls of each operation, over all devices.
 #[derive(Default)]
@@ -17,7 +17,7 @@ impl Counting {
 }
 
 impl Layer for Counting {
-    fn after(&self, call: &Call<'_>, _: CallEnd<'_>, _: Duration) {
+    fn after(&self, call: &Call<'_>, _: CallEnd<'_>, _: Instant) {
         let mut calls = self.0.lock().expect("no holder panics");
         *calls.entry(call.request.operation()).or_default() += 1;
     }

@@ -9,7 +9,7 @@ use serde::Serialize;
 use std::{
     collections::BTreeMap,
     sync::{Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 /// Upper bounds of the buckets of [`Sample::buckets`]; the last bucket has no bound.
@@ -115,17 +115,7 @@ impl Metrics {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns the samples so far, in the order of devices and operations.
-    #[must_use]
-    pub fn snapshot(&self) -> Vec<Sample> {
-        let all = self.lock();
-        all.values().flat_map(BTreeMap::values).cloned().collect()
-    }
-}
-
-#[async_trait]
-impl Layer for Metrics {
-    fn after(&self, call: &Call<'_>, end: CallEnd<'_>, took: Duration) {
+    fn count(&self, call: &Call<'_>, end: CallEnd<'_>, took: Duration) {
         let (device, operation) = (call.device.uri.as_str(), call.request.operation());
         let mut all = self.lock();
         if !all.contains_key(device) {
@@ -137,6 +127,20 @@ impl Layer for Metrics {
                 .or_insert_with(|| Sample::new(device, operation))
                 .add(end, took);
         }
+    }
+
+    /// Returns the samples so far, in the order of devices and operations.
+    #[must_use]
+    pub fn snapshot(&self) -> Vec<Sample> {
+        let all = self.lock();
+        all.values().flat_map(BTreeMap::values).cloned().collect()
+    }
+}
+
+#[async_trait]
+impl Layer for Metrics {
+    fn after(&self, call: &Call<'_>, end: CallEnd<'_>, since: Instant) {
+        self.count(call, end, since.elapsed());
     }
 }
 
@@ -151,15 +155,15 @@ mod tests {
         let device = Descriptor::new("fake", "fake+mem://a", Maturity::Emulated);
         let call = Call::new(&device, &Request::Stop);
         let lost = Error::new(ErrorKind::Timeout, "no reply").with_effect(Effect::Unknown);
-        metrics.after(
+        metrics.count(
             &call,
             CallEnd::Returned(&Outcome::Done),
             Duration::from_millis(5),
         );
-        metrics.after(&call, CallEnd::Failed(&lost), Duration::from_millis(6));
-        metrics.after(&call, CallEnd::Abandoned, Duration::from_secs(601));
+        metrics.count(&call, CallEnd::Failed(&lost), Duration::from_millis(6));
+        metrics.count(&call, CallEnd::Abandoned, Duration::from_secs(601));
         let health = Call::new(&device, &Request::Health);
-        metrics.after(&health, CallEnd::Abandoned, Duration::ZERO);
+        metrics.count(&health, CallEnd::Abandoned, Duration::ZERO);
         let [health, stop] = <[Sample; 2]>::try_from(metrics.snapshot()).unwrap();
         assert_eq!((health.operation, health.calls()), (Operation::Health, 1));
         assert_eq!(

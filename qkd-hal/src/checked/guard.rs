@@ -169,8 +169,7 @@ impl CallGuard {
         call: impl Future<Output = Result<T>> + Send,
     ) -> Result<T> {
         if self.has_layers.load(Ordering::Acquire) {
-            // On the heap, so that the future of a call without layers stays small.
-            return Box::pin(self.run_layered(request, check_arguments, call)).await;
+            return self.run_layered(request, check_arguments, call).await;
         }
         let span = self.begin(request, check_arguments)?;
         let result = if span.is_disabled() {

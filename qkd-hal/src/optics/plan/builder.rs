@@ -165,13 +165,9 @@ impl PlanBuilder<SwitchState> {
             .flatten()
             .collect();
         let fingerprint = Some(Fingerprint::new(&present, &covered));
-        Ok(Plan {
-            device: without_firmware(device),
-            ports,
-            covered,
-            fingerprint,
-            steps: steps(&geometry, gone, new),
-        })
+        let steps = steps(&geometry, gone, new);
+        let device = without_firmware(device);
+        Ok(Plan::new(device, ports, covered, fingerprint, steps))
     }
 }
 

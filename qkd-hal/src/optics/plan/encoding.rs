@@ -42,7 +42,7 @@ impl Plan {
     /// Never: writing to memory does not fail.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
-        let mut encoder = Encoder::new(Vec::new());
+        let mut encoder = Encoder::new(Vec::with_capacity(256));
         encode(self, &mut encoder).expect("memory takes all bytes");
         encoder.into_writer()
     }
@@ -191,13 +191,9 @@ fn decode(input: &mut Decoder<'_>) -> Result<Plan, DecodeError> {
     };
     let ports: BTreeSet<Port> = items(input, port)?.into_iter().collect();
     let covered: BTreeSet<Port> = items(input, port)?.into_iter().collect();
-    Ok(Plan {
-        device,
-        ports,
-        covered,
-        fingerprint: optional(input, fingerprint)?,
-        steps: items(input, step)?,
-    })
+    let fingerprint = optional(input, fingerprint)?;
+    let steps = items(input, step)?;
+    Ok(Plan::new(device, ports, covered, fingerprint, steps))
 }
 
 #[cfg(test)]

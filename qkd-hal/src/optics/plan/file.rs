@@ -1,6 +1,6 @@
 //! The form of a plan in files and messages: readable, with its digest.
 
-use super::{Fingerprint, Plan, Step};
+use super::{Fingerprint, Plan, Step, fingerprint::hex_digits};
 use crate::{Identity, optics::Port};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use std::{borrow::Cow, collections::BTreeSet};
@@ -29,7 +29,7 @@ impl Serialize for Plan {
             covered: Cow::Borrowed(&self.covered),
             fingerprint: self.fingerprint,
             steps: Cow::Borrowed(&self.steps),
-            digest: hex::encode(self.digest()).into(),
+            digest: hex_digits(&self.digest, &mut [0; 64]).into(),
         }
         .serialize(s)
     }
@@ -45,15 +45,16 @@ impl<'de> Deserialize<'de> for Plan {
                 crate::text::printable(&form.format, 40)
             )));
         }
-        let plan = Self {
-            device: super::builder::without_firmware(form.device.into_owned()),
-            ports: form.ports.into_owned(),
-            covered: form.covered.into_owned(),
-            fingerprint: form.fingerprint,
-            steps: form.steps.into_owned(),
-        };
+        let plan = Self::new(
+            super::builder::without_firmware(form.device.into_owned()),
+            form.ports.into_owned(),
+            form.covered.into_owned(),
+            form.fingerprint,
+            form.steps.into_owned(),
+        );
         plan.check_steps().map_err(D::Error::custom)?;
-        let digest = hex::encode(plan.digest());
+        let mut digits = [0; 64];
+        let digest = hex_digits(&plan.digest, &mut digits);
         if form.digest == digest {
             Ok(plan)
         } else {

@@ -44,6 +44,15 @@ impl Fingerprint {
     }
 }
 
+/// Writes 32 bytes as hexadecimal digits, without an allocation.
+///
+/// # Panics
+/// Never: the digits are text, and their number is twice that of the bytes.
+pub(super) fn hex_digits<'a>(bytes: &[u8; 32], digits: &'a mut [u8; 64]) -> &'a str {
+    hex::encode_to_slice(bytes, digits).expect("two digits a byte");
+    std::str::from_utf8(digits).expect("hexadecimal digits are text")
+}
+
 impl std::str::FromStr for Fingerprint {
     type Err = Error;
     /// Accepts 64 hexadecimal digits.
@@ -57,7 +66,7 @@ impl std::str::FromStr for Fingerprint {
 
 impl Serialize for Fingerprint {
     fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
-        s.collect_str(self)
+        s.serialize_str(hex_digits(&self.0, &mut [0; 64]))
     }
 }
 
@@ -70,7 +79,7 @@ impl<'de> Deserialize<'de> for Fingerprint {
 
 impl fmt::Display for Fingerprint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&hex::encode(self.0))
+        f.write_str(hex_digits(&self.0, &mut [0; 64]))
     }
 }
 impl fmt::Debug for Fingerprint {

@@ -94,6 +94,8 @@ pub struct Plan {
     covered: BTreeSet<Port>,
     fingerprint: Option<Fingerprint>,
     steps: Vec<Step>,
+    /// Of all that is above.
+    digest: [u8; 32],
 }
 
 impl Plan {
@@ -118,13 +120,27 @@ impl Plan {
             from: Vec::new(),
             to: wanted.iter().collect(),
         }];
-        Ok(Self {
-            device: builder::without_firmware(device.clone()),
-            covered: ports.clone(),
+        let device = builder::without_firmware(device.clone());
+        Ok(Self::new(device, ports.clone(), ports, None, steps))
+    }
+
+    fn new(
+        device: Identity,
+        ports: BTreeSet<Port>,
+        covered: BTreeSet<Port>,
+        fingerprint: Option<Fingerprint>,
+        steps: Vec<Step>,
+    ) -> Self {
+        let mut plan = Self {
+            device,
             ports,
-            fingerprint: None,
+            covered,
+            fingerprint,
             steps,
-        })
+            digest: [0; 32],
+        };
+        plan.digest = Sha256::digest(plan.to_bytes()).into();
+        plan
     }
 
     /// Checks a plan that was made elsewhere: its steps stay within its declared ports, which the
@@ -246,7 +262,7 @@ impl Plan {
     /// [canonical encoding](Self::to_bytes).
     #[must_use]
     pub fn digest(&self) -> [u8; 32] {
-        Sha256::digest(self.to_bytes()).into()
+        self.digest
     }
 }
 

@@ -23,7 +23,7 @@ use std::{
     borrow::Cow,
     collections::BTreeSet,
     sync::{Arc, Mutex},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 /// Records the calls under its name, and refuses one operation.
@@ -51,7 +51,7 @@ impl Layer for Witness {
         }
         Ok(())
     }
-    fn after(&self, call: &Call<'_>, end: CallEnd<'_>, _: Duration) {
+    fn after(&self, call: &Call<'_>, end: CallEnd<'_>, _: Instant) {
         let what = match end {
             CallEnd::Returned(_) => "returned",
             CallEnd::Failed(_) => "failed",
