@@ -276,11 +276,9 @@ impl Owner {
         };
         let address = &self.address;
         let request = exchange.request;
-        let sent = socket
-            .descriptor
-            .async_io(Interest::WRITABLE, || {
-                send(&socket.descriptor, &request, SendFlags::NOSIGNAL).map_err(Into::into)
-            });
+        let sent = socket.descriptor.async_io(Interest::WRITABLE, || {
+            send(&socket.descriptor, &request, SendFlags::NOSIGNAL).map_err(Into::into)
+        });
         timeout_at(deadline, sent)
             .await
             .map_err(|_| LinkError::new(ErrorKind::Timeout, "the peer takes no datagrams"))?
