@@ -57,6 +57,7 @@ pub(crate) const PROFILES: &[&[Profile]] = &[
     packetlight::profile::PROFILES,
     polatis::profile::PROFILES,
     scte_hms::profile::PROFILES,
+    linux_macsec::profile::PROFILES,
     strongswan::profile::PROFILES,
     thorlabs_osw::profile::PROFILES,
     veriqloud_qline::profile::PROFILES,
