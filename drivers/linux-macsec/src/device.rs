@@ -322,13 +322,13 @@ impl Device for LinuxMacsec {
                 "the packet numbers of the key are used up, and no frame is sent: roll the key"
                     .to_owned(),
             );
-        } else if let Some(sa) = in_use(&secy) {
-            if sa.packet_number >= PENDING_EXHAUSTION {
-                faults.push(format!(
-                    "{} packet numbers of the key are left: roll the key",
-                    PACKET_NUMBERS.saturating_sub(sa.packet_number)
-                ));
-            }
+        } else if let Some(sa) = in_use(&secy)
+            && sa.packet_number >= PENDING_EXHAUSTION
+        {
+            faults.push(format!(
+                "{} packet numbers of the key are left: roll the key",
+                PACKET_NUMBERS.saturating_sub(sa.packet_number)
+            ));
         }
         if !(secy.protects && secy.encrypts) {
             faults.push("frames are sent in clear: the interface does not encrypt".to_owned());
