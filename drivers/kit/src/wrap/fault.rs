@@ -4,17 +4,17 @@
 //! The device always processes the request: the fault applies to the reply. The result is that of
 //! the real link of the level:
 //!
-//! | fault | bytes (each chunk, solicited or not) | SNMP | USB | HTTP |
-//! |---|---|---|---|---|
-//! | [`Drop`](LinkFault::Drop) | nothing arrives | `Timeout` | `Timeout` | `Timeout` |
-//! | [`Delay`](LinkFault::Delay) | it arrives later, and so do later messages | later; `Timeout` from the deadline on | as SNMP | as SNMP |
-//! | [`Reorder`](LinkFault::Reorder) | it arrives later, later messages on time | as a delay: the ID of a late response is no longer awaited | as a delay | as a delay |
-//! | [`Duplicate`](LinkFault::Duplicate) | it arrives twice | passes: the second belongs to no request | passes: the bus drops it | passes: TCP drops it |
-//! | [`Truncate`](LinkFault::Truncate) | its first half arrives | as dropped: no complete BER | IN: half of the data; OUT passes | `Transport(HungUp)` |
-//! | [`Corrupt`](LinkFault::Corrupt) | one bit is wrong | as dropped: the check of BER or HMAC drops it | passes: the bus repeats it | `Transport(Framing)`: TLS detects it |
-//! | [`Reset`](LinkFault::Reset) | the stream ends | `Unreachable`: ICMP reports a closed port | `Transport(Unplugged)` | `Transport(HungUp)` |
-//! | [`Throttle`](LinkFault::Throttle) | byte by byte | passes: it is one datagram | passes: the bus has one speed | passes |
-//! | [`Flood`](LinkFault::Flood) | random bytes arrive until the host disconnects | as dropped: it belongs to no request | `Transport(Overrun)` | `Transport(Overrun)` |
+//! | fault | bytes (each chunk, solicited or not) | SNMP | USB | HTTP | datagrams |
+//! |---|---|---|---|---|---|
+//! | [`Drop`](LinkFault::Drop) | nothing arrives | `Timeout` | `Timeout` | `Timeout` | `Timeout` |
+//! | [`Delay`](LinkFault::Delay) | it arrives later, and so do later messages | later; `Timeout` from the deadline on | as SNMP | as SNMP | as SNMP |
+//! | [`Reorder`](LinkFault::Reorder) | it arrives later, later messages on time | as a delay: the ID of a late response is no longer awaited | as a delay | as a delay | as a delay |
+//! | [`Duplicate`](LinkFault::Duplicate) | it arrives twice | passes: the second belongs to no request | passes: the bus drops it | passes: TCP drops it | passes: the second belongs to no request |
+//! | [`Truncate`](LinkFault::Truncate) | its first half arrives | as dropped: no complete BER | IN: half of the data; OUT passes | `Transport(HungUp)` | `Transport(Framing)`: the system reports it |
+//! | [`Corrupt`](LinkFault::Corrupt) | one bit is wrong | as dropped: the check of BER or HMAC drops it | passes: the bus repeats it | `Transport(Framing)`: TLS detects it | passes: the kernel copies memory |
+//! | [`Reset`](LinkFault::Reset) | the stream ends | `Unreachable`: ICMP reports a closed port | `Transport(Unplugged)` | `Transport(HungUp)` | `Unreachable`: the socket of the peer is gone |
+//! | [`Throttle`](LinkFault::Throttle) | byte by byte | passes: it is one datagram | passes: the bus has one speed | passes | passes: they are complete |
+//! | [`Flood`](LinkFault::Flood) | random bytes arrive until the host disconnects | as dropped: it belongs to no request | `Transport(Overrun)` | `Transport(Overrun)` | `Transport(Overrun)` |
 //!
 //! On a byte link, a connect is not counted. On the others, an exchange that failed before anything
 //! was sent is not counted.
@@ -22,6 +22,7 @@
 use crate::link::{
     Disclosure, LinkError,
     bytes::{ByteStream, Connector},
+    datagram::{DatagramExchange, DatagramLink, Datagrams},
     http::{HttpLink, HttpRequest, HttpResponse},
     snmp::{Notification, Oid, SecurityLevel, SetRequest, SnmpLink, VarBind},
     usb::{BulkRead, SetupPacket, UsbIdentity, UsbLink},
@@ -392,6 +393,20 @@ fn on_http(fault: LinkFault) -> MessageFault {
     }
 }
 
+fn on_datagrams(fault: LinkFault) -> MessageFault {
+    let fail = |fault, what| MessageFault::Fail(ErrorKind::Transport(fault), what);
+    match fault {
+        LinkFault::Duplicate | LinkFault::Throttle(_) | LinkFault::Corrupt => MessageFault::None,
+        LinkFault::Drop => MessageFault::Drop,
+        LinkFault::Delay(time) | LinkFault::Reorder(time) => MessageFault::Delay(time),
+        LinkFault::Truncate => fail(TransportFault::Framing, "a datagram was cut"),
+        LinkFault::Reset => {
+            MessageFault::Fail(ErrorKind::Unreachable, "the socket of the peer is gone")
+        }
+        LinkFault::Flood => fail(TransportFault::Overrun, "the answer has too many datagrams"),
+    }
+}
+
 /// For replies of which no half can come.
 fn whole<T>(_reply: &mut T) {}
 
@@ -553,5 +568,122 @@ impl HttpLink for FaultyLink<Arc<dyn HttpLink>> {
     }
     async fn close(&self) {
         self.inner.close().await;
+    }
+}
+
+#[async_trait]
+impl DatagramLink for FaultyLink<Arc<dyn DatagramLink>> {
+    async fn exchange(&self, exchange: DatagramExchange) -> Result<Datagrams, LinkError> {
+        self.meet(
+            exchange.within,
+            on_datagrams,
+            self.inner.exchange(exchange),
+            whole,
+        )
+        .await
+    }
+    fn address(&self) -> String {
+        self.inner.address()
+    }
+    async fn close(&self) {
+        self.inner.close().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        link::{
+            datagram::{DatagramPeer, DatagramService, Received},
+            memory::MemoryDatagramLink,
+        },
+        transcript::{Replay, Transcript},
+        wrap::traced::TracedLink,
+    };
+
+    /// Answers a request with as many datagrams as its first byte says.
+    struct Countdown;
+
+    impl DatagramService for Countdown {
+        fn answer(&self, peer: DatagramPeer, datagram: &[u8]) -> Datagrams {
+            assert_eq!(peer, DatagramPeer::NetlinkGeneric);
+            let count = datagram.first().copied().unwrap_or(0);
+            let part = |n| Zeroizing::new(vec![n; usize::from(n)]);
+            (0..count).rev().map(part).collect()
+        }
+    }
+
+    fn request(count: u8) -> DatagramExchange {
+        let decoder = |seen: &[u8]| match seen {
+            [] => Received::Last,
+            _ => Received::Part,
+        };
+        let request = Zeroizing::new(vec![count]);
+        DatagramExchange::new("test", request, Duration::from_secs(2), decoder)
+            .with_disclosures(Disclosure::Public, Disclosure::Public)
+    }
+
+    fn link() -> Arc<dyn DatagramLink> {
+        let peer = DatagramPeer::NetlinkGeneric;
+        Arc::new(MemoryDatagramLink::new("test", Arc::new(Countdown), peer))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn faults_of_datagrams_end_as_the_table_says() {
+        let script = FaultScript::new();
+        let faulty = FaultyLink::new(link(), Arc::new(script.clone()));
+        let hour = Duration::from_secs(3600);
+        for (fault, expected) in [
+            (LinkFault::Drop, Some(ErrorKind::Timeout)),
+            (LinkFault::Delay(Duration::from_secs(1)), None),
+            (LinkFault::Delay(hour), Some(ErrorKind::Timeout)),
+            (LinkFault::Duplicate, None),
+            (
+                LinkFault::Truncate,
+                Some(ErrorKind::Transport(TransportFault::Framing)),
+            ),
+            (LinkFault::Corrupt, None),
+            (LinkFault::Reset, Some(ErrorKind::Unreachable)),
+            (
+                LinkFault::Flood,
+                Some(ErrorKind::Transport(TransportFault::Overrun)),
+            ),
+        ] {
+            script.inject(0, fault);
+            let result = faulty.exchange(request(4)).await;
+            match (&result, expected) {
+                (Ok(answer), None) => assert_eq!(answer.len(), 4, "{fault:?}"),
+                (Err(error), Some(kind)) => {
+                    assert_eq!((error.kind, error.sent), (kind, true), "{fault:?}");
+                }
+                _ => panic!("{fault:?}: {:?}", result.err()),
+            }
+            assert_eq!(faulty.exchange(request(1)).await.unwrap().len(), 1);
+        }
+        // An answer that does not end.
+        let silent = faulty.exchange(request(0)).await;
+        assert_eq!(silent.unwrap_err().kind, ErrorKind::Timeout);
+        faulty.close().await;
+        let closed = faulty.exchange(request(1)).await;
+        assert_eq!(closed.unwrap_err().kind, ErrorKind::Closed);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn recorded_datagrams_are_replayed_one_by_one() {
+        let transcript = Transcript::in_memory();
+        let traced = TracedLink::new(link(), transcript.clone());
+        let recorded = traced.exchange(request(12)).await.unwrap();
+        assert_eq!(recorded.len(), 12);
+        let replay = Replay::new(transcript.records(), 7);
+        let other = DatagramLink::exchange(&replay, request(12)).await.unwrap();
+        assert_eq!(other, recorded);
+        let ended = DatagramLink::exchange(&replay, request(12)).await;
+        assert!(ended.is_err());
+        let mut records = transcript.records();
+        records[0].reply.remove(1);
+        let damaged = Replay::new(records, 7);
+        let error = DatagramLink::exchange(&damaged, request(12)).await;
+        assert_eq!(error.unwrap_err().kind, ErrorKind::Internal);
     }
 }
