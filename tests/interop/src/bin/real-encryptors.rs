@@ -1,7 +1,8 @@
 //! Real encryptors, keyed by our drivers with keys of an emulated QKD pair, under traffic. Needs
 //! root: each check makes its own network namespaces.
 //!
-//! `real-encryptors all`, or one of the names that `real-encryptors list` shows.
+//! `real-encryptors all`, or one of the names that `real-encryptors list` shows. Checks of what is
+//! in the kernel start a kernel for it, and run there as `real-encryptors inside NAME`.
 
 mod real {
     pub(crate) mod capture;
@@ -11,6 +12,7 @@ mod real {
     pub(crate) mod secrets;
     pub(crate) mod strongswan;
     pub(crate) mod traffic;
+    pub(crate) mod uml;
     pub(crate) mod wireguard;
 }
 
@@ -21,8 +23,9 @@ use real::{
     keys::{self, KeySource},
     network::Network,
     secrets, strongswan,
+    strongswan::Esp,
     traffic::{self, Count, RATE, Traffic},
-    wireguard,
+    uml, wireguard,
 };
 use std::{
     fmt,
@@ -32,7 +35,37 @@ use std::{
 
 /// Rolls of each encryptor in the gate.
 const ROLLS: usize = 50;
-const NAMES: [&str; 2] = ["strongswan", "wireguard"];
+/// Rolls of strongSwan with ESP of the kernel, whose other rolls are those of the check outside.
+const KERNEL_ESP_ROLLS: usize = 5;
+
+/// A check.
+struct Check {
+    name: &'static str,
+    place: Place,
+}
+
+/// Where a check runs.
+enum Place {
+    /// On this machine.
+    Here,
+    /// In User-Mode Linux, with these modules.
+    Uml(&'static [&'static str]),
+}
+
+const CHECKS: [Check; 3] = [
+    Check {
+        name: "strongswan",
+        place: Place::Here,
+    },
+    Check {
+        name: "wireguard",
+        place: Place::Here,
+    },
+    Check {
+        name: "strongswan-kernel",
+        place: Place::Uml(&["esp4", "xfrm_user", "tun"]),
+    },
+];
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -41,16 +74,21 @@ fn main() -> ExitCode {
         ["traffic", bind, to] => ended(traffic::run_end(bind, to)),
         ["hold", uri, channel] => ended(secrets::hold(uri, channel)),
         ["list"] => {
-            NAMES.iter().for_each(|name| println!("{name}"));
+            CHECKS.iter().for_each(|check| println!("{}", check.name));
             ExitCode::SUCCESS
         }
-        ["all"] | [] => run(&NAMES),
-        [name] if NAMES.contains(&name) => run(&[name]),
-        _ => {
-            eprintln!("usage: real-encryptors [all | list | NAME]");
-            ExitCode::from(2)
-        }
+        ["all"] | [] => run(&CHECKS, false),
+        ["inside", name] | [name] => match CHECKS.iter().find(|check| check.name == name) {
+            Some(check) => run(std::slice::from_ref(check), words.len() > 1),
+            None => usage(),
+        },
+        _ => usage(),
     }
+}
+
+fn usage() -> ExitCode {
+    eprintln!("usage: real-encryptors [all | list | [inside] NAME]");
+    ExitCode::from(2)
 }
 
 /// The exit code of a subcommand.
@@ -61,23 +99,23 @@ fn ended(result: Result<ExitCode, String>) -> ExitCode {
     })
 }
 
-fn run(names: &[&str]) -> ExitCode {
+/// Runs checks; `inside`: this is already the kernel that they need.
+fn run(checks: &[Check], inside: bool) -> ExitCode {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()
         .expect("a runtime");
     let mut failed = 0;
-    for name in names {
+    for Check { name, place } in checks {
         let begun = Instant::now();
-        let result = runtime.block_on(async {
-            match *name {
-                "strongswan" => strongswan::run(scaled(ROLLS)).await,
-                _ => wireguard::run(scaled(ROLLS)).await,
-            }
-        });
+        let result = match place {
+            Place::Uml(modules) if !inside => uml::run(name, modules),
+            _ => runtime.block_on(run_here(name)),
+        };
         let seconds = begun.elapsed().as_secs();
         match result {
+            Ok(what) if inside => println!("PASS {name} ({seconds} s): {}, {what}", kernel()),
             Ok(what) => println!("PASS {name} ({seconds} s): {what}"),
             Err(why) => {
                 failed += 1;
@@ -85,11 +123,26 @@ fn run(names: &[&str]) -> ExitCode {
             }
         }
     }
-    println!("{} passed, {failed} failed", names.len() - failed);
+    println!("{} passed, {failed} failed", checks.len() - failed);
     if failed == 0 {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
+    }
+}
+
+/// The kernel that a check has met.
+fn kernel() -> String {
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    format!("Linux {} in User-Mode Linux", release.trim())
+}
+
+async fn run_here(name: &str) -> Result<String, String> {
+    match name {
+        "strongswan" => strongswan::run(Esp::Libipsec, scaled(ROLLS)).await,
+        "strongswan-kernel" => strongswan::run(Esp::Kernel, scaled(KERNEL_ESP_ROLLS)).await,
+        "wireguard" => wireguard::run(scaled(ROLLS)).await,
+        _ => Err(format!("`{name}` is not a check")),
     }
 }
 
@@ -223,7 +276,8 @@ pub(crate) fn passes(network: &Network, seconds: f64) -> Result<u64, String> {
     Ok(sent.iter().sum::<u64>() - lost.iter().sum::<u64>())
 }
 
-/// Shows that packets pass in clear, and are seen, where nothing protects them.
+/// Shows that packets pass in clear, and are seen, where nothing protects them, and that the rules
+/// stop them then. Both ends have their inner addresses.
 pub(crate) fn control_run(network: &Network) -> Result<(), String> {
     let capture = Capture::start(network)?;
     let passed = passes(network, 0.5)?;
@@ -232,6 +286,14 @@ pub(crate) fn control_run(network: &Network) -> Result<(), String> {
         return Err(format!(
             "control run without protection: {passed} packets passed and {clear} were seen in \
              clear; without them, a test for clear packets cannot fail"
+        ));
+    }
+    network.block_clear()?;
+    let passed = passes(network, 0.1)?;
+    let blocked = network.blocked()?;
+    if passed > 0 || blocked.contains(&0) {
+        return Err(format!(
+            "{passed} packets passed in clear, although rules block them; they dropped {blocked:?}"
         ));
     }
     Ok(())

@@ -5,7 +5,7 @@ use crate::{
     real::{
         capture::Capture,
         keys::{self, KeySource},
-        network::{INNER, Network, OUTER},
+        network::{INNER, Network, OUTER, Rules},
         processes::{Processes, wait_for},
         secrets,
     },
@@ -93,18 +93,7 @@ impl Interfaces {
                 "1",
             ],
         )?;
-        let netns = network.names[end].as_str();
-        let inner = format!("{}/32", INNER[end]);
-        tool("ip", &["-n", netns, "addr", "add", &inner, "dev", &name])?;
-        tool("ip", &["-n", netns, "link", "set", &name, "up"])?;
-        // Preferred over the route in clear.
-        tool(
-            "ip",
-            &[
-                "-n", netns, "route", "add", &ips, "dev", &name, "metric", "50",
-            ],
-        )
-        .map(drop)
+        network.add_tunnel(end, &name)
     }
 
     fn uris(&self, method: &str) -> [String; 2] {
@@ -128,15 +117,8 @@ impl Drop for Interfaces {
 }
 
 pub(crate) async fn run(rolls: usize) -> Result<String, String> {
-    let network = Network::new()?;
-    // The control run needs the inner addresses; the tunnel has them later.
-    network.add_inner(["lo", "lo"])?;
-    crate::control_run(&network)?;
-    for (end, name) in network.names.iter().enumerate() {
-        let inner = format!("{}/32", INNER[end]);
-        tool("ip", &["-n", name, "addr", "del", &inner, "dev", "lo"])?;
-    }
-    network.block_clear()?;
+    let network = Network::new(Rules::Nftables)?;
+    network.control_run()?;
     let mut interfaces = Interfaces::start(&network)?;
     let text = |e: qkd_hal::Error| e.to_string();
     let source = KeySource::open().await.map_err(text)?;
