@@ -7,6 +7,7 @@
 mod real {
     pub(crate) mod capture;
     pub(crate) mod keys;
+    pub(crate) mod macsec;
     pub(crate) mod network;
     pub(crate) mod processes;
     pub(crate) mod secrets;
@@ -21,6 +22,7 @@ use qkd_keyflow::EncryptorPair;
 use real::{
     capture::Capture,
     keys::{self, KeySource},
+    macsec,
     network::Network,
     secrets, strongswan,
     strongswan::Esp,
@@ -35,6 +37,8 @@ use std::{
 
 /// Rolls of each encryptor in the gate.
 const ROLLS: usize = 50;
+/// Time between rolls.
+const PAUSE: Duration = Duration::from_millis(100);
 /// Rolls of strongSwan with ESP of the kernel, whose other rolls are those of the check outside.
 const KERNEL_ESP_ROLLS: usize = 5;
 
@@ -52,7 +56,7 @@ enum Place {
     Uml(&'static [&'static str]),
 }
 
-const CHECKS: [Check; 3] = [
+const CHECKS: [Check; 4] = [
     Check {
         name: "strongswan",
         place: Place::Here,
@@ -64,6 +68,10 @@ const CHECKS: [Check; 3] = [
     Check {
         name: "strongswan-kernel",
         place: Place::Uml(&["esp4", "xfrm_user", "tun"]),
+    },
+    Check {
+        name: "macsec",
+        place: Place::Uml(&["macsec"]),
     },
 ];
 
@@ -141,6 +149,7 @@ async fn run_here(name: &str) -> Result<String, String> {
     match name {
         "strongswan" => strongswan::run(Esp::Libipsec, scaled(ROLLS)).await,
         "strongswan-kernel" => strongswan::run(Esp::Kernel, scaled(KERNEL_ESP_ROLLS)).await,
+        "macsec" => macsec::run().await,
         "wireguard" => wireguard::run(scaled(ROLLS)).await,
         _ => Err(format!("`{name}` is not a check")),
     }
@@ -179,6 +188,7 @@ pub(crate) struct Trial {
 }
 
 impl Trial {
+    /// Rolls of a pair under traffic.
     pub(crate) async fn run(
         network: &Network,
         pair: &EncryptorPair,
@@ -186,25 +196,21 @@ impl Trial {
         rolls: usize,
         losses: Losses,
     ) -> Result<Self, String> {
-        Self::paced(
-            network,
-            pair,
-            source,
-            rolls,
-            losses,
-            Duration::from_millis(100),
-        )
-        .await
+        let roll = async || {
+            let begun = Instant::now();
+            let rolled = keys::roll(pair, source).await;
+            rolled.map(|()| begun.elapsed()).map_err(|e| e.to_string())
+        };
+        Self::timed(network, rolls, losses, roll).await
     }
 
-    /// Rolls under traffic, with this time between them, and accounts for every packet.
-    pub(crate) async fn paced(
+    /// Rolls under traffic, and accounts for every packet. `roll` returns the time that it has
+    /// taken.
+    pub(crate) async fn timed(
         network: &Network,
-        pair: &EncryptorPair,
-        source: &KeySource,
         rolls: usize,
         losses: Losses,
-        pause: Duration,
+        mut roll: impl AsyncFnMut() -> Result<Duration, String>,
     ) -> Result<Self, String> {
         let blocked_before = network.blocked()?;
         let capture = Capture::start(network)?;
@@ -214,12 +220,9 @@ impl Trial {
         for n in 1..=rolls {
             // The rules against clear packets are there before each roll.
             network.blocked()?;
-            let begun = Instant::now();
-            keys::roll(pair, source)
-                .await
-                .map_err(|e| format!("roll {n} of {rolls}: {e}"))?;
-            times.push(begun.elapsed());
-            tokio::time::sleep(pause).await;
+            let rolled = roll().await;
+            times.push(rolled.map_err(|e| format!("roll {n} of {rolls}: {e}"))?);
+            tokio::time::sleep(PAUSE).await;
         }
         let count = traffic.stop()?;
         let (left, clear) = capture.stop()?;

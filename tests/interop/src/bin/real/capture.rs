@@ -1,20 +1,28 @@
 //! Capture of what leaves on a wire. Inbound packets are not captured: with some kernels, capture
 //! programs show packets on the same interface after their decryption.
 
-use crate::{
-    real::network::{INNER, Network},
-    tool,
-};
+use crate::{real::network::Network, tool};
 use std::{
     process::{Child, Stdio},
     time::Duration,
 };
 use tempfile::TempDir;
 
+/// The number of packets in a capture: a packet may take several lines.
+fn count(arguments: &[&str]) -> Result<usize, String> {
+    let printed = tool("tcpdump", arguments)?;
+    let number = printed.split_whitespace().next();
+    number
+        .and_then(|number| number.parse().ok())
+        .ok_or_else(|| format!("tcpdump counted `{}` packets", printed.trim()))
+}
+
 /// Captures on both wires.
 pub(crate) struct Capture {
     children: Vec<Child>,
     folder: TempDir,
+    /// Filter for packets in clear.
+    clear: String,
 }
 
 impl Capture {
@@ -35,7 +43,11 @@ impl Capture {
                 .map_err(|e| format!("tcpdump cannot be run: {e}"))?;
             children.push(child);
         }
-        let new = Self { children, folder };
+        let new = Self {
+            children,
+            folder,
+            clear: network.clear.clone(),
+        };
         // The files exist as soon as the captures run.
         for _ in 0..100 {
             if (0..2).all(|end| new.folder.path().join(format!("{end}.pcap")).exists()) {
@@ -46,7 +58,7 @@ impl Capture {
         Err("tcpdump did not start within 5 s".to_owned())
     }
 
-    /// Stops it, and returns the number of packets that left, and of those with inner addresses.
+    /// Stops it, and returns the number of packets that left, and of those in clear.
     pub(crate) fn stop(mut self) -> Result<(usize, usize), String> {
         std::thread::sleep(Duration::from_millis(200));
         self.end();
@@ -54,9 +66,8 @@ impl Capture {
         for end in 0..2 {
             let file = self.folder.path().join(format!("{end}.pcap"));
             let file = file.to_string_lossy().into_owned();
-            let filter = format!("host {} or host {}", INNER[0], INNER[1]);
-            all += tool("tcpdump", &["-nr", &file])?.lines().count();
-            clear += tool("tcpdump", &["-nr", &file, &filter])?.lines().count();
+            all += count(&["--count", "-nr", &file])?;
+            clear += count(&["--count", "-nr", &file, &self.clear])?;
         }
         Ok((all, clear))
     }

@@ -31,6 +31,8 @@ pub(crate) struct Network {
     pub(crate) names: [String; 2],
     /// Names of the interfaces of the wire.
     pub(crate) wires: [String; 2],
+    /// Filter of the capture program for packets in clear.
+    pub(crate) clear: String,
     rules: Rules,
 }
 
@@ -41,6 +43,7 @@ impl Network {
         let network = Self {
             names: ["a", "b"].map(|end| format!("qkd{end}{id}")),
             wires: ["a", "b"].map(|end| format!("qv{end}{id}")),
+            clear: format!("host {} or host {}", INNER[0], INNER[1]),
             rules,
         };
         for name in &network.names {
@@ -107,6 +110,9 @@ impl Network {
         for (end, name) in self.names.iter().enumerate() {
             let inner = format!("{}/32", INNER[end]);
             tool("ip", &["-n", name, "addr", "del", &inner, "dev", "lo"])?;
+            // The kernel would ask in clear whether they are still there.
+            let wire = self.wires[end].as_str();
+            tool("ip", &["-n", name, "neigh", "flush", "dev", wire])?;
         }
         Ok(())
     }

@@ -11,7 +11,7 @@ use crate::{
     },
     tool,
 };
-use std::{fs, path::Path, process::Stdio, time::Duration};
+use std::{fs, path::Path, process::Stdio};
 
 /// Milliseconds of traffic that a roll by replacement may lose, as a mean.
 const REPLACEMENT: f64 = 50.0;
@@ -177,7 +177,6 @@ async fn wait(
         .await
         .map_err(text)?;
     let rolls = crate::waiting_rolls();
-    let pause = Duration::from_millis(200);
-    let trial = Trial::paced(network, &pair, source, rolls, Losses::None, pause).await?;
+    let trial = Trial::run(network, &pair, source, rolls, Losses::None).await?;
     Ok(trial.to_string())
 }
