@@ -17,6 +17,8 @@ pub use qkd_driver_idq_quantis as idq_quantis;
 pub use qkd_driver_jdsu_sb as jdsu_sb;
 #[cfg(feature = "leoni-eol")]
 pub use qkd_driver_leoni_eol as leoni_eol;
+#[cfg(feature = "linux-macsec")]
+pub use qkd_driver_linux_macsec as linux_macsec;
 #[cfg(feature = "nokia-sros-macsec")]
 pub use qkd_driver_nokia_sros_macsec as nokia_sros_macsec;
 #[cfg(feature = "packetlight")]

@@ -28,6 +28,8 @@ pub fn registry() -> Registry {
     let registry = registry.with(drivers::jdsu_sb::driver());
     #[cfg(feature = "leoni-eol")]
     let registry = registry.with(drivers::leoni_eol::driver());
+    #[cfg(feature = "linux-macsec")]
+    let registry = registry.with(drivers::linux_macsec::driver());
     #[cfg(feature = "nokia-sros-macsec")]
     let registry = registry.with(drivers::nokia_sros_macsec::driver());
     #[cfg(feature = "packetlight")]

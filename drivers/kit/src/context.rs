@@ -5,6 +5,7 @@ use crate::{
     driver_info::DriverInfo,
     link::{
         bytes::{ByteLink, Connector},
+        datagram::{DatagramLink, DatagramPeer},
         http::HttpLink,
         memory::{self, Endpoint},
         snmp::SnmpLink,
@@ -455,6 +456,52 @@ impl OpenContext {
                 ),
             ));
         }
+        Ok(self.wrapped(link, |link| Arc::new(link), |link| Arc::new(link)))
+    }
+
+    /// Opens a link to the peer of a datagram socket: `netlink` (the kernel), `unixgram` (a process
+    /// whose socket is at the path of the URI) or `mem`. `netns=` in the URI names a network
+    /// namespace. On a link in memory, the peer is the one that is asked for.
+    ///
+    /// # Errors
+    /// `Unreachable`, `Authentication`, `InvalidInput`.
+    #[allow(clippy::unused_async, reason = "a socket needs a runtime")]
+    pub async fn datagram_link(
+        &self,
+        uri: &DeviceUri,
+        peer: DatagramPeer,
+    ) -> Result<Arc<dyn DatagramLink>> {
+        if let Some(replay) = &self.replay {
+            return Ok(Arc::clone(replay) as Arc<dyn DatagramLink>);
+        }
+        let link: Arc<dyn DatagramLink> = match uri.transport() {
+            MEMORY_TRANSPORT => match self.endpoint(uri)? {
+                Endpoint::Datagram(service) => Arc::new(memory::MemoryDatagramLink::new(
+                    uri.host(),
+                    Arc::clone(service),
+                    peer,
+                )),
+                _ => return Err(Self::wrong_link_type(uri)),
+            },
+            #[cfg(all(feature = "netlink", target_os = "linux"))]
+            "netlink" | "unixgram" => {
+                use crate::link::datagram_socket::{DatagramAddress, SocketDatagramLink};
+                let namespace = uri.parameter("netns");
+                let address = if uri.transport() == "netlink" {
+                    DatagramAddress::netlink(peer, namespace)
+                } else {
+                    DatagramAddress::unix(uri.path(), namespace)
+                };
+                address
+                    .and_then(SocketDatagramLink::open)
+                    .map_err(|e| e.into_read_error("open"))?
+            }
+            other => {
+                return Err(Error::invalid(format!(
+                    "this program was built without the transport `{other}`"
+                )));
+            }
+        };
         Ok(self.wrapped(link, |link| Arc::new(link), |link| Arc::new(link)))
     }
 

@@ -160,12 +160,19 @@ pub const SNMP_PARAMETERS: &[UriParameter] = &[
     },
 ];
 
+/// Parameters that every URI with the transport `netlink` or `unixgram` takes.
+pub const DATAGRAM_PARAMETERS: &[UriParameter] = &[UriParameter {
+    name: "netns",
+    help: "name of a network namespace in /run/netns (ip-netns(8)); default: that of the process",
+    required: false,
+}];
+
 /// Parameters that every driver's URI takes with this transport.
 pub fn common_parameters(transport: &str) -> impl Iterator<Item = &'static UriParameter> {
-    let snmp: &[UriParameter] = if transport == "snmp" {
-        SNMP_PARAMETERS
-    } else {
-        &[]
+    let of_transport: &[UriParameter] = match transport {
+        "snmp" => SNMP_PARAMETERS,
+        "netlink" | "unixgram" => DATAGRAM_PARAMETERS,
+        _ => &[],
     };
-    COMMON_PARAMETERS.iter().chain(snmp)
+    COMMON_PARAMETERS.iter().chain(of_transport)
 }

@@ -3,6 +3,9 @@
 use super::{
     Disclosure, LinkError,
     bytes::{ByteStream, Connector},
+    datagram::{
+        Answer, DatagramExchange, DatagramLink, DatagramPeer, DatagramService, Datagrams, late,
+    },
     http::{HttpLink, HttpRequest, HttpResponse, HttpService},
     snmp::{
         ErrorStatus, Notification, Oid, SecurityLevel, SetRequest, SnmpLink, SnmpService, VarBind,
@@ -36,6 +39,8 @@ pub enum Endpoint {
     Usb(Arc<dyn UsbService>),
     /// Requests, from a client of this name.
     Http(Arc<dyn HttpService>, Option<String>),
+    /// The peer of datagram sockets.
+    Datagram(Arc<dyn DatagramService>),
 }
 
 /// A connector shared by several links.
@@ -534,6 +539,53 @@ impl HttpLink for MemoryHttpLink {
         timeout(within, answer).await.map_err(|_| {
             LinkError::new(ErrorKind::Timeout, "no response within the deadline").mark_sent()
         })
+    }
+    fn address(&self) -> String {
+        format!("mem://{}", self.name)
+    }
+    async fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+    }
+}
+
+/// In-memory link to the peer of a datagram socket.
+pub struct MemoryDatagramLink {
+    name: String,
+    service: Arc<dyn DatagramService>,
+    peer: DatagramPeer,
+    closed: AtomicBool,
+}
+
+impl MemoryDatagramLink {
+    /// A link to this peer.
+    pub fn new(
+        name: impl Into<String>,
+        service: Arc<dyn DatagramService>,
+        peer: DatagramPeer,
+    ) -> Self {
+        Self {
+            name: name.into(),
+            service,
+            peer,
+            closed: AtomicBool::new(false),
+        }
+    }
+}
+
+#[async_trait]
+impl DatagramLink for MemoryDatagramLink {
+    async fn exchange(&self, exchange: DatagramExchange) -> Result<Datagrams, LinkError> {
+        if self.closed.load(Ordering::Acquire) {
+            return Err(LinkError::closed());
+        }
+        let mut answer = Answer::new(exchange.decoder, exchange.max_datagrams);
+        for datagram in self.service.answer(self.peer, &exchange.request) {
+            if answer.take(&datagram)? {
+                return Ok(answer.into_datagrams());
+            }
+        }
+        sleep(exchange.within).await;
+        Err(late())
     }
     fn address(&self) -> String {
         format!("mem://{}", self.name)

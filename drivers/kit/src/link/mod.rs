@@ -1,4 +1,4 @@
-//! Links between a driver and a device, for bytes, varbinds, transfers and requests.
+//! Links between a driver and a device, for bytes, varbinds, transfers, requests and datagrams.
 //!
 //! Each level is a trait with an in-memory implementation:
 //!
@@ -8,6 +8,7 @@
 //! | [`snmp::SnmpLink`] | varbinds | UDP (SNMPv2c, SNMPv3) | an [`snmp::SnmpService`] |
 //! | [`usb::UsbLink`] | transfers | libusb, USB/IP | a [`usb::UsbService`] |
 //! | [`http::HttpLink`] | requests | HTTP, HTTPS | an [`http::HttpService`] |
+//! | [`datagram::DatagramLink`] | datagrams | netlink, Unix socket | a [`datagram::DatagramService`] |
 //!
 //! # For driver authors
 //!
@@ -23,6 +24,9 @@
 //! thin.
 
 pub mod bytes;
+pub mod datagram;
+#[cfg(all(feature = "netlink", target_os = "linux"))]
+pub mod datagram_socket;
 mod error;
 pub mod http;
 #[cfg(feature = "http")]

@@ -4,6 +4,7 @@ use super::{Outcome, Part, Record, varbind};
 use crate::link::{
     Disclosure, LinkError,
     bytes::{ByteLink, Exchange},
+    datagram::{DatagramExchange, DatagramLink, Datagrams, Received},
     http::{HttpLink, HttpRequest, HttpResponse, Method},
     snmp::{Notification, Oid, SecurityLevel, SetRequest, SnmpLink, Value, VarBind},
     usb::{BulkRead, SetupPacket, UsbIdentity, UsbLink},
@@ -365,6 +366,48 @@ impl HttpLink for Replay {
             status,
             body: join(body),
         })
+    }
+    fn address(&self) -> String {
+        "replay".to_owned()
+    }
+    async fn close(&self) {}
+}
+
+/// Takes one datagram from the parts of an answer: its length, then its bytes.
+fn datagram(parts: &mut &[Zeroizing<Vec<u8>>]) -> Option<Zeroizing<Vec<u8>>> {
+    let (length, mut rest) = parts.split_first()?;
+    let length: usize = std::str::from_utf8(length).ok()?.trim_end().parse().ok()?;
+    let mut count = 0;
+    let end = rest.iter().position(|part| {
+        count += part.len();
+        count >= length
+    });
+    let used = match end {
+        _ if length == 0 => 0,
+        Some(last) if count == length => last + 1,
+        _ => return None,
+    };
+    let bytes = join(&rest[..used]);
+    rest = &rest[used..];
+    *parts = rest;
+    Some(bytes)
+}
+
+#[async_trait]
+impl DatagramLink for Replay {
+    async fn exchange(&self, mut exchange: DatagramExchange) -> Result<Datagrams, LinkError> {
+        let parts = self.answer(&[exchange.request.as_slice().into()])?;
+        let (mut rest, mut datagrams) = (parts.as_slice(), Vec::new());
+        while !rest.is_empty() {
+            let damaged = || LinkError::new(ErrorKind::Internal, "the transcript is damaged");
+            let next = datagram(&mut rest).ok_or_else(damaged)?;
+            // What the decoder learns from a datagram is needed here as on a real link.
+            match (exchange.decoder)(&next) {
+                Received::Part | Received::Last => datagrams.push(next),
+                Received::Foreign | Received::Invalid(_) => return Err(damaged()),
+            }
+        }
+        Ok(datagrams)
     }
     fn address(&self) -> String {
         "replay".to_owned()

@@ -4,17 +4,17 @@
 //! The device always processes the request: the fault applies to the reply. The result is that of
 //! the real link of the level:
 //!
-//! | fault | bytes (each chunk, solicited or not) | SNMP | USB | HTTP |
-//! |---|---|---|---|---|
-//! | [`Drop`](LinkFault::Drop) | nothing arrives | `Timeout` | `Timeout` | `Timeout` |
-//! | [`Delay`](LinkFault::Delay) | it arrives later, and so do later messages | later; `Timeout` from the deadline on | as SNMP | as SNMP |
-//! | [`Reorder`](LinkFault::Reorder) | it arrives later, later messages on time | as a delay: the ID of a late response is no longer awaited | as a delay | as a delay |
-//! | [`Duplicate`](LinkFault::Duplicate) | it arrives twice | passes: the second belongs to no request | passes: the bus drops it | passes: TCP drops it |
-//! | [`Truncate`](LinkFault::Truncate) | its first half arrives | as dropped: no complete BER | IN: half of the data; OUT passes | `Transport(HungUp)` |
-//! | [`Corrupt`](LinkFault::Corrupt) | one bit is wrong | as dropped: the check of BER or HMAC drops it | passes: the bus repeats it | `Transport(Framing)`: TLS detects it |
-//! | [`Reset`](LinkFault::Reset) | the stream ends | `Unreachable`: ICMP reports a closed port | `Transport(Unplugged)` | `Transport(HungUp)` |
-//! | [`Throttle`](LinkFault::Throttle) | byte by byte | passes: it is one datagram | passes: the bus has one speed | passes |
-//! | [`Flood`](LinkFault::Flood) | random bytes arrive until the host disconnects | as dropped: it belongs to no request | `Transport(Overrun)` | `Transport(Overrun)` |
+//! | fault | bytes (each chunk, solicited or not) | SNMP | USB | HTTP | datagrams |
+//! |---|---|---|---|---|---|
+//! | [`Drop`](LinkFault::Drop) | nothing arrives | `Timeout` | `Timeout` | `Timeout` | `Timeout` |
+//! | [`Delay`](LinkFault::Delay) | it arrives later, and so do later messages | later; `Timeout` from the deadline on | as SNMP | as SNMP | as SNMP |
+//! | [`Reorder`](LinkFault::Reorder) | it arrives later, later messages on time | as a delay: the ID of a late response is no longer awaited | as a delay | as a delay | as a delay |
+//! | [`Duplicate`](LinkFault::Duplicate) | it arrives twice | passes: the second belongs to no request | passes: the bus drops it | passes: TCP drops it | passes: the second belongs to no request |
+//! | [`Truncate`](LinkFault::Truncate) | its first half arrives | as dropped: no complete BER | IN: half of the data; OUT passes | `Transport(HungUp)` | `Transport(Framing)`: the system reports it |
+//! | [`Corrupt`](LinkFault::Corrupt) | one bit is wrong | as dropped: the check of BER or HMAC drops it | passes: the bus repeats it | `Transport(Framing)`: TLS detects it | passes: the kernel copies memory |
+//! | [`Reset`](LinkFault::Reset) | the stream ends | `Unreachable`: ICMP reports a closed port | `Transport(Unplugged)` | `Transport(HungUp)` | `Unreachable`: the socket of the peer is gone |
+//! | [`Throttle`](LinkFault::Throttle) | byte by byte | passes: it is one datagram | passes: the bus has one speed | passes | passes: they are complete |
+//! | [`Flood`](LinkFault::Flood) | random bytes arrive until the host disconnects | as dropped: it belongs to no request | `Transport(Overrun)` | `Transport(Overrun)` | `Transport(Overrun)` |
 //!
 //! On a byte link, a connect is not counted. On the others, an exchange that failed before anything
 //! was sent is not counted.
@@ -22,6 +22,7 @@
 use crate::link::{
     Disclosure, LinkError,
     bytes::{ByteStream, Connector},
+    datagram::{DatagramExchange, DatagramLink, Datagrams},
     http::{HttpLink, HttpRequest, HttpResponse},
     snmp::{Notification, Oid, SecurityLevel, SetRequest, SnmpLink, VarBind},
     usb::{BulkRead, SetupPacket, UsbIdentity, UsbLink},
@@ -392,6 +393,20 @@ fn on_http(fault: LinkFault) -> MessageFault {
     }
 }
 
+fn on_datagrams(fault: LinkFault) -> MessageFault {
+    let fail = |fault, what| MessageFault::Fail(ErrorKind::Transport(fault), what);
+    match fault {
+        LinkFault::Duplicate | LinkFault::Throttle(_) | LinkFault::Corrupt => MessageFault::None,
+        LinkFault::Drop => MessageFault::Drop,
+        LinkFault::Delay(time) | LinkFault::Reorder(time) => MessageFault::Delay(time),
+        LinkFault::Truncate => fail(TransportFault::Framing, "a datagram was cut"),
+        LinkFault::Reset => {
+            MessageFault::Fail(ErrorKind::Unreachable, "the socket of the peer is gone")
+        }
+        LinkFault::Flood => fail(TransportFault::Overrun, "the answer has too many datagrams"),
+    }
+}
+
 /// For replies of which no half can come.
 fn whole<T>(_reply: &mut T) {}
 
@@ -547,6 +562,25 @@ impl HttpLink for FaultyLink<Arc<dyn HttpLink>> {
     ) -> Result<HttpResponse, LinkError> {
         self.meet(within, on_http, self.inner.call(request, within), whole)
             .await
+    }
+    fn address(&self) -> String {
+        self.inner.address()
+    }
+    async fn close(&self) {
+        self.inner.close().await;
+    }
+}
+
+#[async_trait]
+impl DatagramLink for FaultyLink<Arc<dyn DatagramLink>> {
+    async fn exchange(&self, exchange: DatagramExchange) -> Result<Datagrams, LinkError> {
+        self.meet(
+            exchange.within,
+            on_datagrams,
+            self.inner.exchange(exchange),
+            whole,
+        )
+        .await
     }
     fn address(&self) -> String {
         self.inner.address()

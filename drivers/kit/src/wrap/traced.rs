@@ -7,6 +7,7 @@ use crate::{
     link::{
         Disclosure, LinkError,
         bytes::{ByteLink, Exchange},
+        datagram::{DatagramExchange, DatagramLink, Datagrams},
         http::{HttpLink, HttpRequest, HttpResponse, Method},
         snmp::{Notification, Oid, SecurityLevel, SetRequest, SnmpLink, VarBind},
         usb::{BulkRead, SetupPacket, UsbIdentity, UsbLink},
@@ -236,6 +237,31 @@ impl HttpLink for TracedLink<Arc<dyn HttpLink>> {
             let mut reply = vec![Part::Text(format!("{}\n", response.status))];
             reply.extend(parts(&response.body, disclosure));
             reply
+        });
+        result
+    }
+    fn address(&self) -> String {
+        self.inner.address()
+    }
+    async fn close(&self) {
+        self.inner.close().await;
+    }
+}
+
+#[async_trait]
+impl DatagramLink for TracedLink<Arc<dyn DatagramLink>> {
+    async fn exchange(&self, exchange: DatagramExchange) -> Result<Datagrams, LinkError> {
+        let disclosure = exchange.reply_disclosure;
+        let sent = parts(&exchange.request, exchange.request_disclosure);
+        let record = self.begin(self.inner.address(), exchange.name, exchange.changes, sent);
+        let result = self.inner.exchange(exchange).await;
+        // The length before each datagram separates it from the next one.
+        self.end(record, &result, |datagrams| {
+            let one = |datagram: &Zeroizing<Vec<u8>>| {
+                let length = Part::Text(format!("{}\n", datagram.len()));
+                std::iter::once(length).chain(parts(datagram, disclosure))
+            };
+            datagrams.iter().flat_map(one).collect()
         });
         result
     }
