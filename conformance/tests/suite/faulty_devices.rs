@@ -229,6 +229,8 @@ impl FaultyDevice {
             Endpoint::Http(inner, client) => {
                 Endpoint::Http(Arc::new(Around(Arc::clone(inner), self)), client.clone())
             }
+            // No false reply alters datagrams.
+            Endpoint::Datagram(inner) => Endpoint::Datagram(Arc::clone(inner)),
         }
     }
 }

@@ -128,6 +128,8 @@ fn every_requirement_fails_its_mutant_and_passes_the_honest_emulator() {
 const PARTS: &[(&str, &str, &str)] = &[
     ("nokia-sros-macsec", "ENC-05", "ENC-05/role"),
     ("nokia-sros-macsec", "ENC-05", "ENC-05/id"),
+    ("linux-macsec", "ENC-05", "ENC-05/role"),
+    ("linux-macsec", "ENC-05", "ENC-05/id"),
     ("strongswan", "ENC-05", "ENC-05/role"),
     ("wireguard", "ENC-05", "ENC-05/role"),
     ("nokia-sros-macsec", "DEV-20", "DEV-20/no-staging"),

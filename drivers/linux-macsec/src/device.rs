@@ -147,19 +147,21 @@ impl LinuxMacsec {
         channel_of(&secy, interface.name())?;
         Ok(Self {
             descriptor,
-            capabilities: Capabilities::none().with(&[
-                Op::Identity,
-                Op::Health,
-                Op::Telemetry,
-                Op::Channels,
-                Op::Channel,
-                Op::Stage,
-                Op::Activate,
-                Op::Confirm,
-                Op::Retire,
-                Op::Zeroize,
-                Op::Counters,
-            ]),
+            capabilities: Capabilities::none()
+                .with(&[
+                    Op::Identity,
+                    Op::Telemetry,
+                    Op::Channels,
+                    Op::Channel,
+                    Op::Stage,
+                    Op::Activate,
+                    Op::Confirm,
+                    Op::Retire,
+                    Op::Zeroize,
+                    Op::Counters,
+                ])
+                // The kernel has settings and counters, from which the driver infers it.
+                .with_emulated(&[Op::Health]),
             encryptor: encryptor(cipher),
             interface,
             events,
@@ -302,6 +304,11 @@ impl Device for LinuxMacsec {
         let mut state = HealthState::Degraded;
         if let Err(error) = self.channel_of(&secy) {
             faults.push(error.message().to_owned());
+        }
+        if !secy.is_up {
+            faults.push("the interface is down".to_owned());
+        } else if !secy.has_carrier {
+            faults.push("the port below the interface has no carrier".to_owned());
         }
         if let Some(sa) = in_use(&secy) {
             // After the last one the kernel shows 0, and sends nothing.

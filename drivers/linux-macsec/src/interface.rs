@@ -159,7 +159,7 @@ impl Interface {
         let answer = self
             .exchange(operation, &self.route, encode, Request::Read, until)
             .await?;
-        let index = proto::decode_link(parts(&answer))
+        let link = proto::decode_link(parts(&answer))
             .map_err(fail)?
             .ok_or_else(|| {
                 Error::invalid(format!(
@@ -173,7 +173,7 @@ impl Interface {
             let answer = self
                 .exchange(operation, &self.generic, encode, Request::Read, until)
                 .await?;
-            match proto::decode_dump(parts(&answer), index) {
+            match proto::decode_dump(parts(&answer), link) {
                 Err(ProtoError::Interrupted) if attempt < DUMPS => {}
                 Ok(Some(secy)) => return Ok(secy),
                 Ok(None) => break,

@@ -6,8 +6,6 @@ mod interface;
 pub mod proto;
 mod roll;
 mod slots;
-#[cfg(test)]
-mod tests;
 
 pub use device::LinuxMacsec;
 

@@ -155,6 +155,10 @@ pub enum Validation {
 pub struct Secy {
     /// Index of the interface.
     pub index: u32,
+    /// Whether it is up.
+    pub is_up: bool,
+    /// Whether the port below has a carrier.
+    pub has_carrier: bool,
     /// Identifier of its transmit channel.
     pub sci: Sci,
     /// Number of the association that sends.
@@ -345,15 +349,26 @@ pub(crate) fn decode_family<'a>(
     Err(ProtoError::Missing("family number"))
 }
 
-/// Reads the index of a link; `None` if it is not one of MACsec.
+/// A link, as rtnetlink shows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Link {
+    pub(crate) index: u32,
+    /// `IFF_UP`
+    pub(crate) is_up: bool,
+    /// `IFF_LOWER_UP`
+    pub(crate) has_carrier: bool,
+}
+
+/// Reads a link; `None` if it is not one of MACsec.
 pub(crate) fn decode_link<'a>(
     answer: impl IntoIterator<Item = &'a [u8]>,
-) -> Result<Option<u32>, ProtoError> {
+) -> Result<Option<Link>, ProtoError> {
     let replies = netlink::replies(answer)?;
     let is_link = |message: &&Message<'_>| message.kind == link::NEW;
     let payload = replies.iter().find(is_link);
     let payload = payload.ok_or(ProtoError::Missing("link"))?.payload;
-    let index = u32_at(payload, 4).ok_or(ProtoError::Malformed("the link"))?;
+    let at = |at| u32_at(payload, at).ok_or(ProtoError::Malformed("the link"));
+    let (index, flags) = (at(4)?, at(8)?);
     let mut is_macsec = false;
     for attribute in attributes(payload.get(link::HEADER..).unwrap_or_default()) {
         if let (link::INFO, value) = attribute? {
@@ -364,32 +379,38 @@ pub(crate) fn decode_link<'a>(
             }
         }
     }
-    Ok(is_macsec.then_some(index))
+    Ok(is_macsec.then_some(Link {
+        index,
+        is_up: flags & 1 != 0,
+        has_carrier: flags & 0x1_0000 != 0,
+    }))
 }
 
-/// Reads the interface with this index out of a dump; `None` if it is not there.
+/// Reads the interface of this link out of a dump; `None` if it is not there.
 pub(crate) fn decode_dump<'a>(
     answer: impl IntoIterator<Item = &'a [u8]>,
-    index: u32,
+    link: Link,
 ) -> Result<Option<Secy>, ProtoError> {
     for message in netlink::replies(answer)? {
         let body = message.payload.get(4..).unwrap_or_default();
         let mut is_wanted = false;
         for attribute in attributes(body) {
             if let (attr::IFINDEX, value) = attribute? {
-                is_wanted = u32_at(value, 0) == Some(index);
+                is_wanted = u32_at(value, 0) == Some(link.index);
             }
         }
         if is_wanted {
-            return secy(body, index).map(Some);
+            return secy(body, link).map(Some);
         }
     }
     Ok(None)
 }
 
-fn secy(body: &[u8], index: u32) -> Result<Secy, ProtoError> {
+fn secy(body: &[u8], link: Link) -> Result<Secy, ProtoError> {
     let mut all = Secy {
-        index,
+        index: link.index,
+        is_up: link.is_up,
+        has_carrier: link.has_carrier,
         ..Secy::default()
     };
     let mut is_shown = false;
@@ -561,7 +582,12 @@ pub fn fuzz(input: &[u8]) {
     let _ = decode_change(answer());
     let _ = decode_family(answer());
     let _ = decode_link(answer());
-    let _ = decode_dump(answer(), 3);
+    let link = Link {
+        index: 3,
+        is_up: true,
+        has_carrier: true,
+    };
+    let _ = decode_dump(answer(), link);
 }
 
 #[cfg(test)]

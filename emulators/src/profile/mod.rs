@@ -48,6 +48,8 @@ pub struct Profile {
     pub title: &'static str,
     /// Settings that `--set` accepts.
     pub settings: &'static [Setting],
+    /// Whether it can be started on a real transport; otherwise it exists in memory only.
+    pub has_wire: bool,
     pub(crate) start: Start,
     pub(crate) in_memory: Attach,
 }

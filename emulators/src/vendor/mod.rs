@@ -13,7 +13,7 @@
 //! | [`idq_quantis`] | ID Quantique Quantis, USB |
 //! | [`jdsu_sb`] | JDS Uniphase SB switches, RS-232 |
 //! | [`leoni_eol`] | LEONI eol switches, RS-232 |
-//! | [`linux_macsec`] | Linux kernels with MACsec, netlink messages in memory; without a profile |
+//! | [`linux_macsec`] | Linux kernels with MACsec at the ends of a pair, netlink, in memory only |
 //! | [`nokia`] | Nokia SR OS MACsec, SNMP, at an end of a two-slot pair |
 //! | [`packetlight`] | PacketLight, SNMP, at an end of a forced re-initialisation pair |
 //! | [`polatis`] | Polatis matrices: SCPI, TL1, SNMP |
@@ -57,6 +57,7 @@ pub(crate) const PROFILES: &[&[Profile]] = &[
     packetlight::profile::PROFILES,
     polatis::profile::PROFILES,
     scte_hms::profile::PROFILES,
+    linux_macsec::profile::PROFILES,
     strongswan::profile::PROFILES,
     thorlabs_osw::profile::PROFILES,
     veriqloud_qline::profile::PROFILES,

@@ -27,6 +27,11 @@ fn sequence(message: &[u8]) -> u32 {
 
 const FAMILY: u16 = 26;
 const INDEX: u32 = 3;
+const LINK: Link = Link {
+    index: INDEX,
+    is_up: true,
+    has_carrier: true,
+};
 /// The channel of the recordings.
 const SCI: Sci = [2, 0, 0, 0, 0, 0x0b, 0, 1];
 
@@ -122,8 +127,12 @@ fn errors_have_the_number_of_the_kernel() {
 fn a_dump_is_read_as_the_kernel_wrote_it() {
     let (request, answer) = recorded("dump");
     assert_eq!(*encode_dump(FAMILY, sequence(&request)), request[..]);
-    let secy = decode_dump(parts(&answer), INDEX).unwrap().unwrap();
-    assert_eq!(decode_dump(parts(&answer), INDEX + 1), Ok(None));
+    let secy = decode_dump(parts(&answer), LINK).unwrap().unwrap();
+    let other = Link {
+        index: INDEX + 1,
+        ..LINK
+    };
+    assert_eq!(decode_dump(parts(&answer), other), Ok(None));
     let cipher = Cipher::from_id(secy.cipher).unwrap();
     assert_eq!((cipher.name, cipher.key_bytes), ("GCM-AES-256", 32));
     assert!(secy.protects && secy.encrypts && secy.is_operational);
@@ -145,7 +154,7 @@ fn a_link_of_macsec_is_known_by_its_kind() {
     let ours = encode_get_link(sequence(&request), name);
     assert_eq!(ours[4..6], request[4..6]);
     assert_eq!(ours[16..], request[16..]);
-    assert_eq!(decode_link(parts(&answer)), Ok(Some(INDEX)));
+    assert_eq!(decode_link(parts(&answer)), Ok(Some(LINK)));
     // The dump has the loopback interface first.
     let all = recorded("dump links").1;
     assert_eq!(decode_link(parts(&all)), Ok(None));
@@ -172,7 +181,7 @@ fn answers_are_recognised_by_their_sequence_number() {
     let mut interrupted = recorded("dump").1;
     interrupted[0][6] |= 0x10;
     assert_eq!(
-        decode_dump(parts(&interrupted), INDEX),
+        decode_dump(parts(&interrupted), LINK),
         Err(ProtoError::Interrupted)
     );
 }

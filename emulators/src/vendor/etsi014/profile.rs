@@ -22,6 +22,7 @@ pub(crate) const PROFILES: &[Profile] = &[Profile {
     name: "etsi014-pair",
     title: "Two key management entities of a QKD link, ETSI GS QKD 014 over mutual TLS",
     settings: SETTINGS,
+    has_wire: true,
     start: |p, o| Box::pin(start(p, o)),
     in_memory,
 }];

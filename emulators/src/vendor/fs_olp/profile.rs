@@ -22,6 +22,7 @@ pub(crate) const PROFILES: &[Profile] = &[Profile {
     name: "fs-olp",
     title: "Optical line protection cards in a chassis, FS.com or Glsun, SNMPv3",
     settings: SETTINGS,
+    has_wire: true,
     start: |p, o| Box::pin(agents::start(p, o, build(o))),
     in_memory: |p, o| agents::in_memory(p, build(o)),
 }];

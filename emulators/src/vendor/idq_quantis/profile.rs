@@ -23,6 +23,7 @@ pub(crate) const PROFILES: &[Profile] = &[Profile {
     name: "idq-quantis",
     title: "ID Quantique Quantis USB, exported over USB/IP",
     settings: SETTINGS,
+    has_wire: true,
     start: |p, o| Box::pin(start(p, o)),
     in_memory,
 }];

@@ -20,6 +20,7 @@ pub(crate) const PROFILES: &[Profile] = &[Profile {
     name: "jdsu-sb",
     title: "JDS Uniphase SB 1×N switch on RS-232",
     settings: SETTINGS,
+    has_wire: true,
     start: |p, o| Box::pin(ready(start(p, o))),
     in_memory,
 }];

@@ -20,6 +20,7 @@ pub(crate) const PROFILES: &[Profile] = &[Profile {
     name: "leoni-eol",
     title: "LEONI eol 1×2, 1×4 or 2×2 switch on RS-232",
     settings: SETTINGS,
+    has_wire: true,
     start: |p, o| Box::pin(ready(start(p, o))),
     in_memory,
 }];

@@ -26,6 +26,8 @@
 
 mod kernel;
 mod netlink;
+pub mod operator;
+pub(crate) mod profile;
 mod secy;
 #[cfg(test)]
 mod tests;

@@ -19,6 +19,7 @@ pub(crate) const PROFILES: &[Profile] = &[Profile {
     title: "Two Nokia SR OS routers with MACsec on the line between them, two key slots each, \
             SNMPv3",
     settings: SETTINGS,
+    has_wire: true,
     start: |p, o| Box::pin(agents::start(p, o, build(o))),
     in_memory: |p, o| agents::in_memory(p, build(o)),
 }];

@@ -25,6 +25,7 @@ pub(crate) const PROFILES: &[Profile] = &[Profile {
     name: "packetlight-pair",
     title: "Two PacketLight encrypting transponders, forced re-initialisation, SNMPv3",
     settings: SETTINGS,
+    has_wire: true,
     start: |p, o| Box::pin(agents::start(p, o, build(o))),
     in_memory: |p, o| agents::in_memory(p, build(o)),
 }];

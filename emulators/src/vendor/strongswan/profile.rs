@@ -20,6 +20,7 @@ pub(crate) const PROFILES: &[Profile] = &[Profile {
     name: "strongswan-pair",
     title: "Two strongSwan daemons, IKEv2 with PPKs (RFC 8784), VICI",
     settings: SETTINGS,
+    has_wire: true,
     start: |p, o| Box::pin(async move { build(o)?.start(p, o) }),
     in_memory: |p, o| build(o)?.in_memory(p),
 }];

@@ -21,6 +21,7 @@ pub(crate) const PROFILES: &[Profile] = &[Profile {
     name: "veriqloud-qline-pair",
     title: "Alice and Bob of a Veriqloud Qline: mon, hw, hws and key delivery",
     settings: SETTINGS,
+    has_wire: true,
     start: |p, o| Box::pin(start(p, o)),
     in_memory,
 }];

@@ -27,6 +27,7 @@ pub(crate) const PROFILES: &[Profile] = &[Profile {
     name: "wireguard-pair",
     title: "Two WireGuard userspace devices with a preshared key, UAPI",
     settings: SETTINGS,
+    has_wire: true,
     start: |p, o| {
         Box::pin(async move {
             let now = SystemTime::now().duration_since(UNIX_EPOCH);

@@ -194,7 +194,8 @@ fn check(profile: &Profile) -> Shown {
 
 #[test]
 fn hostile_text_of_a_device_is_cleaned_in_every_output() {
-    let mut profiles: Vec<_> = profiles::all().iter().collect();
+    let mut profiles: Vec<_> = profiles::all().iter().filter(|p| p.has_wire).collect();
+    let count = profiles.len();
     // Those that take longest first: they have the most wires, or wait at each opening.
     profiles.sort_by_key(|p| !p.name.starts_with("thorlabs") && !p.name.starts_with("polatis"));
     let queue = Mutex::new(profiles.into_iter());
@@ -214,7 +215,7 @@ fn hostile_text_of_a_device_is_cleaned_in_every_output() {
         }
     });
     let results = results.into_inner().unwrap();
-    assert_eq!(results.len(), profiles::all().len());
+    assert_eq!(results.len(), count);
     // Agiltron frames have no text.
     let without: Vec<_> = results.iter().filter(|(_, s)| s.fields == 0).collect();
     assert!(

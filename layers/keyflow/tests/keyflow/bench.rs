@@ -6,6 +6,7 @@ use qkd_driver_kit::{
     OpenContext,
     link::{
         bytes::Connector,
+        datagram::{DatagramPeer, DatagramService, Datagrams},
         memory::{Endpoint, MemoryConnector},
         snmp::{ErrorStatus, Notification, Oid, SnmpService, Value, VarBind},
     },
@@ -20,6 +21,7 @@ use qkd_emulators::{
     },
     server::memory::attach,
     vendor::{
+        linux_macsec::{self, MacsecPair, operator},
         nokia, packetlight,
         strongswan::{CharonPair, Settings},
         wireguard::WireGuardPair,
@@ -32,6 +34,7 @@ use qkd_keyflow::{EncryptorPair, KeySource, RollEnd, RollObserver, RollRecord};
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha12Rng;
 use std::{
+    collections::BTreeSet,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, SystemTime},
 };
@@ -52,13 +55,16 @@ pub(crate) enum Family {
     StrongSwan,
     /// The next handshake, which no command starts.
     WireGuard,
+    /// Four slots, static SAKs.
+    LinuxMacsec,
 }
 
-pub(crate) const FAMILIES: [Family; 4] = [
+pub(crate) const FAMILIES: [Family; 5] = [
     Family::Nokia,
     Family::PacketLight,
     Family::StrongSwan,
     Family::WireGuard,
+    Family::LinuxMacsec,
 ];
 
 impl Family {
@@ -68,12 +74,18 @@ impl Family {
             Self::PacketLight => "packetlight",
             Self::StrongSwan => "strongswan",
             Self::WireGuard => "wireguard",
+            Self::LinuxMacsec => "linux-macsec",
         }
     }
 
     /// Whether a device reports the ID of its key, and keeps the key before until it is retired.
     pub(crate) fn shows_keys(self) -> bool {
-        matches!(self, Self::Nokia | Self::StrongSwan)
+        matches!(self, Self::Nokia | Self::StrongSwan | Self::LinuxMacsec)
+    }
+
+    /// Whether a roll that is interrupted drops no traffic.
+    pub(crate) fn is_hitless(self) -> bool {
+        matches!(self, Self::Nokia | Self::LinuxMacsec)
     }
 
     /// The exchange after this one at which a roll is cut. A WireGuard peer is polled hundreds of
@@ -226,6 +238,25 @@ impl<A: SnmpService> SnmpService for Gate<A> {
     }
 }
 
+/// The way to a kernel, which requests of an ended process do not pass.
+struct Kernel {
+    sockets: Arc<dyn DatagramService>,
+    exchanges: Arc<Exchanges>,
+}
+
+impl DatagramService for Kernel {
+    fn answer(&self, peer: DatagramPeer, datagram: &[u8]) -> Datagrams {
+        if !self.exchanges.begin_exchange(datagram) {
+            return Vec::new();
+        }
+        let answer = self.sockets.answer(peer, datagram);
+        match self.exchanges.passes_reply() {
+            true => answer,
+            false => Vec::new(),
+        }
+    }
+}
+
 /// Passes the requests of a process to a device with a byte protocol, and its replies back.
 async fn pass(exchanges: Arc<Exchanges>, device: Arc<dyn Connector>, client: DuplexStream) {
     let device = device.connect(Duration::ZERO).await.unwrap();
@@ -259,6 +290,7 @@ async fn pass(exchanges: Arc<Exchanges>, device: Arc<dyn Connector>, client: Dup
 enum Devices {
     StrongSwan(Arc<CharonPair>, tempfile::TempDir),
     WireGuard(Arc<WireGuardPair>),
+    LinuxMacsec(Arc<MacsecPair>),
     Nokia(
         [Arc<qkd_emulators::wire::snmp::Agent<nokia::Nokia>>; 2],
         Arc<MkaLink>,
@@ -373,6 +405,7 @@ impl World {
             }
             Family::StrongSwan => strongswan(seed),
             Family::WireGuard => Devices::WireGuard(wireguard(seed)),
+            Family::LinuxMacsec => Devices::LinuxMacsec(macsec(Clock::default())),
         };
         let world = Self {
             family,
@@ -486,7 +519,9 @@ impl World {
             }
             let driver = self.family.driver();
             let own = |name: &str| match &self.devices {
-                Devices::Nokia(..) | Devices::WireGuard(_) => String::new(),
+                Devices::Nokia(..) | Devices::WireGuard(_) | Devices::LinuxMacsec(_) => {
+                    String::new()
+                }
                 Devices::PacketLight(..) => "&psk-encoding=hex".to_owned(),
                 Devices::StrongSwan(_, folder) => {
                     let file = folder.path().join(name);
@@ -532,6 +567,13 @@ impl World {
             Devices::WireGuard(pair) => [0, 1].map(|n| {
                 let pair = Arc::clone(pair);
                 byte_gate(Arc::new(move || pair.session(n)), exchanges)
+            }),
+            Devices::LinuxMacsec(pair) => [0, 1].map(|n| {
+                let Endpoint::Datagram(sockets) = operator::endpoint(Arc::clone(pair), n) else {
+                    unreachable!("it is one of datagrams");
+                };
+                let exchanges = Arc::clone(exchanges);
+                Endpoint::Datagram(Arc::new(Kernel { sockets, exchanges }))
             }),
         }
     }
@@ -583,6 +625,7 @@ impl World {
                 fingerprint: preshared_of(&pair.state(end)),
                 keys: 1,
             },
+            Devices::LinuxMacsec(pair) => sak_in_use(&pair.state(end)),
         })
     }
 
@@ -610,6 +653,11 @@ impl World {
                 set_preshared(&pair, 0, secret);
                 preshared_of(&pair.state(0))
             }
+            Family::LinuxMacsec => {
+                let pair = macsec(Clock::manual());
+                operator::set_key(&pair, 0, 0, &[1; 16], secret);
+                sak_in_use(&pair.state(0)).fingerprint
+            }
         }
     }
 
@@ -619,6 +667,7 @@ impl World {
             Devices::PacketLight(_, link) => link.traffic_from(end),
             Devices::StrongSwan(pair, _) => pair.traffic_from(end),
             Devices::WireGuard(pair) => pair.traffic_from(end),
+            Devices::LinuxMacsec(pair) => pair.traffic_from(end),
         })
     }
 }
@@ -717,6 +766,48 @@ fn set_preshared(pair: &Arc<WireGuardPair>, end: usize, key: &[u8]) {
     let (peer, key) = (WIREGUARD_KEYS[1 - end][1], hex::encode(key));
     let request = format!("set=1\npublic_key={peer}\npreshared_key={key}\n\n");
     pair.session(end).feed(request.as_bytes());
+}
+
+/// Interfaces with a receive channel and without keys.
+fn macsec(clock: Clock) -> Arc<MacsecPair> {
+    let settings = linux_macsec::Settings {
+        frames_per_second: 1000.0,
+        ..linux_macsec::Settings::default()
+    };
+    let pair = MacsecPair::new(clock, settings);
+    for end in 0..2 {
+        operator::add_channel(&pair, end);
+    }
+    pair
+}
+
+/// The SAK with which a kernel sends, in its state text.
+fn sak_in_use(state: &str) -> InUse {
+    let field = |text: &str, name: &str| -> String {
+        let (_, rest) = text
+            .split_once(name)
+            .unwrap_or_else(|| panic!("{name}: {state}"));
+        rest.split(',').next().unwrap().to_owned()
+    };
+    let encoding = field(state, "encoding SA ");
+    let ids: BTreeSet<String> = state
+        .split("; ")
+        .flat_map(|part| part.split('\n'))
+        .filter(|part| part.contains("id "))
+        .map(|part| field(part, "id "))
+        .collect();
+    let sending = state
+        .lines()
+        .find_map(|l| l.strip_prefix("send: "))
+        .unwrap();
+    let start = format!("{encoding}: ");
+    let one = sending.split("; ").find(|one| one.starts_with(&start));
+    let one = one.unwrap_or_else(|| panic!("{state}"));
+    InUse {
+        id: Some(hex::decode(field(one, "id ")).unwrap()),
+        fingerprint: field(one, "key "),
+        keys: ids.len(),
+    }
 }
 
 /// The fingerprint of the PPK of this id in the state text of a daemon.

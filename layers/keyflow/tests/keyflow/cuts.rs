@@ -151,7 +151,7 @@ async fn cut_everywhere(
         check_keys(&world, &what, &old, &recovered);
         check_traffic(&world, &what).await;
         check_is_closed(&world, &what).await;
-        if family == Family::Nokia {
+        if family.is_hitless() {
             for (before, now) in traffic.into_iter().zip(world.traffic()) {
                 assert_eq!(now.dropped(), before.dropped(), "{what}: hitless");
             }
@@ -163,7 +163,9 @@ async fn cut_everywhere(
 
 fn check_ways(family: Family, ways: &BTreeMap<Way, usize>) {
     let expected: &[Way] = match family {
-        Family::Nokia | Family::StrongSwan => &[Way::Nothing, Way::Forward, Way::FreshKey],
+        Family::Nokia | Family::StrongSwan | Family::LinuxMacsec => {
+            &[Way::Nothing, Way::Forward, Way::FreshKey]
+        }
         Family::PacketLight | Family::WireGuard => &[Way::Nothing, Way::FreshKey],
     };
     assert_eq!(

@@ -432,7 +432,9 @@ async fn a_roll_stops_only_where_the_key_before_stays_in_use() {
             let (world, outcome) = stopped(family, n).await;
             let expected = match (family, n) {
                 (_, 0 | 1) => Some(StopPoint::NothingChanged),
-                (Family::Nokia | Family::StrongSwan, 2 | 3) => Some(StopPoint::NearStaged),
+                (Family::Nokia | Family::StrongSwan | Family::LinuxMacsec, 2 | 3) => {
+                    Some(StopPoint::NearStaged)
+                }
                 _ => None,
             };
             match (outcome, expected) {

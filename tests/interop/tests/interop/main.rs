@@ -8,6 +8,7 @@ mod hostile_requests;
 mod in_memory;
 mod invalid_objects;
 mod layers;
+mod macsec;
 mod module_cycles;
 mod other_makes;
 mod packages;
