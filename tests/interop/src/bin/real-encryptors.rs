@@ -149,7 +149,7 @@ async fn run_here(name: &str) -> Result<String, String> {
     match name {
         "strongswan" => strongswan::run(Esp::Libipsec, scaled(ROLLS)).await,
         "strongswan-kernel" => strongswan::run(Esp::Kernel, scaled(KERNEL_ESP_ROLLS)).await,
-        "macsec" => macsec::run().await,
+        "macsec" => macsec::run(scaled(ROLLS)).await,
         "wireguard" => wireguard::run(scaled(ROLLS)).await,
         _ => Err(format!("`{name}` is not a check")),
     }

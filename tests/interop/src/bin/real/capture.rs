@@ -34,7 +34,7 @@ impl Capture {
             let file = folder.path().join(format!("{end}.pcap"));
             let child = network
                 .command(end, "tcpdump")
-                .args(["-n", "-U", "-Z", "root", "-Q", "out", "-i"])
+                .args(["-n", "-Z", "root", "-Q", "out", "-i"])
                 .arg(&network.wires[end])
                 .arg("-w")
                 .arg(file)

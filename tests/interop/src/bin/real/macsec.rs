@@ -4,17 +4,21 @@
 use crate::{
     Losses, Trial,
     real::{
-        keys::KeySource,
+        capture::Capture,
+        keys::{self, KeySource},
         network::{Network, Rules},
+        secrets::{self, Holder},
+        traffic::Traffic,
     },
     tool,
 };
 use qkd_hal::{Key, units::Bits};
+use qkd_keyflow::End;
 use std::{
     io::Write,
     path::Path,
     process::{Command, Stdio},
-    time::{Duration, Instant},
+    time::Instant,
 };
 use zeroize::Zeroizing;
 
@@ -47,40 +51,34 @@ impl<'a> Interfaces<'a> {
 
     /// Makes the interface of an end, as an operator does, without a key.
     fn add(&self, end: usize) -> Result<(), String> {
-        let (name, wire) = (&self.network.names[end], &self.network.wires[end]);
-        let link = [
-            "-n",
-            name,
-            "link",
-            "add",
-            "link",
-            wire,
-            INTERFACE,
-            "type",
-            "macsec",
-            "port",
-            "1",
-            "cipher",
-            "gcm-aes-256",
-            "encrypt",
-            "on",
-            "replay",
-            "on",
-            "window",
-            "64",
-        ];
-        tool("ip", &link)?;
-        let far = self.macs[1 - end].as_str();
-        let channel = [
-            "-n", name, "macsec", "add", INTERFACE, "rx", "port", "1", "address", far,
-        ];
-        tool("ip", &channel)?;
+        let (wire, far) = (&self.network.wires[end], &self.macs[1 - end]);
+        self.ip(
+            end,
+            &format!(
+                "link add link {wire} {INTERFACE} type macsec port 1 cipher gcm-aes-256 encrypt on \
+                 validate strict replay on window 64"
+            ),
+        )?;
+        self.ip(
+            end,
+            &format!("macsec add {INTERFACE} rx port 1 address {far} on"),
+        )?;
         self.network.add_tunnel(end, INTERFACE)
     }
 
     fn delete(&self, end: usize) -> Result<(), String> {
-        let name = self.network.names[end].as_str();
-        tool("ip", &["-n", name, "link", "del", INTERFACE]).map(drop)
+        self.ip(end, &format!("link del {INTERFACE}"))
+    }
+
+    fn ip(&self, end: usize, command: &str) -> Result<(), String> {
+        let words = ["-n", &self.network.names[end]];
+        let command: Vec<&str> = words.into_iter().chain(command.split(' ')).collect();
+        tool("ip", &command).map(drop)
+    }
+
+    fn uris(&self) -> [String; 2] {
+        let uri = |name| format!("linux-macsec+netlink:///{INTERFACE}?netns={name}");
+        self.network.names.each_ref().map(uri)
     }
 }
 
@@ -129,16 +127,100 @@ impl Script<'_> {
     }
 }
 
-pub(crate) async fn run() -> Result<String, String> {
+pub(crate) async fn run(rolls: usize) -> Result<String, String> {
     let mut network = Network::new(Rules::TrafficControl)?;
     // Every other frame would be one in clear.
     network.clear = "not ether proto 0x88e5".to_owned();
     network.control_run()?;
     let source = KeySource::open().await.map_err(|e| e.to_string())?;
     let interfaces = Interfaces::new(&network)?;
-    let [plain, batch] = by_script(&interfaces, &source).await?;
+    let scripts = by_script(&interfaces, &source).await?;
+    // The driver makes the first associations, too.
+    for end in 0..2 {
+        interfaces.delete(end)?;
+        interfaces.add(end)?;
+    }
+    let (trial, found) = by_driver(&interfaces, &source, rolls).await?;
+    let [plain, batch] = scripts
+        .each_ref()
+        .map(|script| script.median.as_secs_f64() / trial.median.as_secs_f64());
     Ok(format!(
-        "script with `ip macsec`: {plain}; with `ip -batch`: {batch}"
+        "static SAKs: {trial}; {found}; a script with `ip macsec` takes {plain:.0} times as long \
+         for a roll, and {batch:.0} times with `ip -batch`"
+    ))
+}
+
+/// Rolls under traffic by the driver, and rolls that do not succeed.
+async fn by_driver(
+    interfaces: &Interfaces<'_>,
+    source: &KeySource,
+    rolls: usize,
+) -> Result<(Trial, String), String> {
+    let text = |e: qkd_hal::Error| e.to_string();
+    let network = interfaces.network;
+    let uris = interfaces.uris();
+    let pair = keys::open_pair(&uris, [None, None]).await.map_err(text)?;
+    keys::roll(&pair, source).await.map_err(text)?;
+    let trial = Trial::run(network, &pair, source, rolls, Losses::None).await?;
+    let capture = Capture::start(network)?;
+
+    // The process that rolls is killed when one end has the key; another finds that and finishes.
+    let [key, _] = source.take(KEY).await.map_err(text)?;
+    let channel = pair.end(End::Near).channel().0.clone();
+    let holder = Holder::start(&uris[0], &channel, &key)?;
+    drop(holder);
+    drop(pair);
+    let pair = keys::open_pair(&uris, [None, None]).await.map_err(text)?;
+    let half = keys::begun_near(key.id());
+    let traffic = Traffic::start(network)?;
+    let finished = keys::recover(&pair, source, &half).await.map_err(text)?;
+    let count = traffic.stop()?;
+    if count.lost != [0, 0] {
+        return Err(format!("{count:?} with a roll whose process was killed"));
+    }
+
+    // One end restarts in the middle of a roll, and has lost its keys.
+    let half = keys::stage_near_only(&pair, source).await.map_err(text)?;
+    interfaces.delete(1)?;
+    if keys::roll(&pair, source).await.is_ok() {
+        return Err("a roll succeeded without the interface of the far end".to_owned());
+    }
+    interfaces.add(1)?;
+    let pair = keys::open_pair(&uris, [None, None]).await.map_err(text)?;
+    let recovered = keys::recover(&pair, source, &half).await.map_err(text)?;
+    if crate::passes(network, 0.5)? == 0 {
+        return Err("no packet passes after the recovery".to_owned());
+    }
+
+    // A wrong key at one end is seen in the frames that the other sends.
+    let traffic = Traffic::start(network)?;
+    let wrong = keys::roll_with_wrong_key(&pair, source)
+        .await
+        .map_err(text)?;
+    traffic.stop()?;
+    let reported = wrong.map_err(|e| format!("a wrong key was confirmed: {e}"))?;
+    let silent = crate::passes(network, 0.5)?;
+    if silent > 0 {
+        return Err(format!("{silent} packets passed with a wrong key"));
+    }
+    keys::roll(&pair, source).await.map_err(text)?;
+    if crate::passes(network, 0.5)? == 0 {
+        return Err("no packet passes after a wrong key was replaced".to_owned());
+    }
+    // The near end confirms with the frames of the far end.
+    let traffic = Traffic::start(network)?;
+    let memory = secrets::run(&pair, source, &uris[0]).await?;
+    traffic.stop()?;
+    let (_, clear) = capture.stop()?;
+    if clear > 0 {
+        return Err(format!("{clear} frames left in clear"));
+    }
+    Ok((
+        trial,
+        format!(
+            "after the process was killed in a roll: {finished}; after a restart of one end in a \
+             roll: {recovered}; a wrong key passes nothing: {reported}; memory: {memory}"
+        ),
     ))
 }
 

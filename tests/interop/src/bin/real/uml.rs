@@ -8,7 +8,7 @@ use std::{
 };
 
 /// Seconds that a check may take in the gate.
-const LIMIT: usize = 300;
+const LIMIT: usize = 600;
 /// Lines of the console in an error.
 const TAIL: usize = 25;
 /// Modules of the network between both ends, and of the rules in it.
