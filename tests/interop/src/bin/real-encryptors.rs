@@ -10,6 +10,7 @@ mod real {
     pub(crate) mod macsec;
     pub(crate) mod network;
     pub(crate) mod processes;
+    pub(crate) mod qemu;
     pub(crate) mod secrets;
     pub(crate) mod strongswan;
     pub(crate) mod traffic;
@@ -24,7 +25,7 @@ use real::{
     keys::{self, KeySource},
     macsec,
     network::Network,
-    secrets, strongswan,
+    qemu, secrets, strongswan,
     strongswan::Esp,
     traffic::{self, Count, RATE, Traffic},
     uml, wireguard,
@@ -42,6 +43,9 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// Rolls of strongSwan with ESP of the kernel, whose other rolls are those of the check outside.
 const KERNEL_ESP_ROLLS: usize = 5;
 
+/// Rolls of WireGuard of the kernel.
+const KERNEL_WIREGUARD_ROLLS: usize = 3;
+
 /// A check.
 struct Check {
     name: &'static str,
@@ -54,9 +58,11 @@ enum Place {
     Here,
     /// In User-Mode Linux, with these modules.
     Uml(&'static [&'static str]),
+    /// In a virtual machine, with these modules in the order in which they are loaded.
+    Qemu(&'static [&'static str]),
 }
 
-const CHECKS: [Check; 4] = [
+const CHECKS: [Check; 5] = [
     Check {
         name: "strongswan",
         place: Place::Here,
@@ -72,6 +78,24 @@ const CHECKS: [Check; 4] = [
     Check {
         name: "macsec",
         place: Place::Uml(&["macsec"]),
+    },
+    Check {
+        name: "wireguard-kernel",
+        place: Place::Qemu(&[
+            "veth",
+            "sch_ingress",
+            "cls_flower",
+            "act_gact",
+            "udp_tunnel",
+            "ip6_udp_tunnel",
+            "libchacha",
+            "libcurve25519-generic",
+            "curve25519-x86_64",
+            "poly1305-x86_64",
+            "chacha-x86_64",
+            "libchacha20poly1305",
+            "wireguard",
+        ]),
     },
 ];
 
@@ -119,6 +143,7 @@ fn run(checks: &[Check], inside: bool) -> ExitCode {
         let begun = Instant::now();
         let result = match place {
             Place::Uml(modules) if !inside => uml::run(name, modules),
+            Place::Qemu(modules) if !inside => qemu::run(name, modules),
             _ => runtime.block_on(run_here(name)),
         };
         let seconds = begun.elapsed().as_secs();
@@ -142,7 +167,7 @@ fn run(checks: &[Check], inside: bool) -> ExitCode {
 /// The kernel that a check has met.
 fn kernel() -> String {
     let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    format!("Linux {} in User-Mode Linux", release.trim())
+    format!("Linux {}", release.trim())
 }
 
 async fn run_here(name: &str) -> Result<String, String> {
@@ -151,6 +176,7 @@ async fn run_here(name: &str) -> Result<String, String> {
         "strongswan-kernel" => strongswan::run(Esp::Kernel, scaled(KERNEL_ESP_ROLLS)).await,
         "macsec" => macsec::run(scaled(ROLLS)).await,
         "wireguard" => wireguard::run(scaled(ROLLS)).await,
+        "wireguard-kernel" => wireguard::run_kernel(scaled(KERNEL_WIREGUARD_ROLLS)).await,
         _ => Err(format!("`{name}` is not a check")),
     }
 }

@@ -15,8 +15,11 @@ use qkd_keyflow::End;
 use std::{fmt::Write, fs, path::Path, process::Stdio, time::Duration};
 use tempfile::TempDir;
 
-/// Losses allowed: less than one packet a roll in each direction, as a mean.
+/// Losses allowed with kernel-libipsec: less than one packet a roll in each direction, as a mean.
 const LOSSES: Losses = Losses::PerRoll(1.0);
+/// Losses allowed in User-Mode Linux. The end that answers sends with the new association before
+/// the other has it; in between are processes of a slow kernel, beside other steps of the gate.
+const SLOW_LOSSES: Losses = Losses::MillisecondsPerRoll(100.0);
 const IDENTITIES: [&str; 2] = ["a.test", "b.test"];
 
 /// The part that encrypts packets.
@@ -176,7 +179,11 @@ pub(crate) async fn run(esp: Esp, rolls: usize) -> Result<String, String> {
             }
         }
     }
-    let trial = Trial::run(&network, &pair, &source, rolls, LOSSES).await?;
+    let losses = match esp {
+        Esp::Libipsec => LOSSES,
+        Esp::Kernel => SLOW_LOSSES,
+    };
+    let trial = Trial::run(&network, &pair, &source, rolls, losses).await?;
 
     // The driver has the same copies with both.
     let memory = match esp {

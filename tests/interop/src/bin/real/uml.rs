@@ -1,6 +1,7 @@
 //! Checks that need modules of the kernel which a test machine rarely has: they run in User-Mode
 //! Linux, a whole kernel in one process. Its root is the root of the host, read-only.
 
+use crate::real::qemu;
 use qkd_interop::scaled;
 use std::{
     path::Path,
@@ -9,8 +10,6 @@ use std::{
 
 /// Seconds that a check may take in the gate.
 const LIMIT: usize = 600;
-/// Lines of the console in an error.
-const TAIL: usize = 25;
 /// Modules of the network between both ends, and of the rules in it.
 const MODULES: &str = "veth af_packet sch_ingress cls_flower act_gact";
 
@@ -41,26 +40,6 @@ pub(crate) fn run(name: &str, modules: &[&str]) -> Result<String, String> {
         .map_err(|e| format!("setpriv cannot be run: {e}"))?;
     let console = String::from_utf8_lossy(&output.stdout);
     let errors = String::from_utf8_lossy(&output.stderr);
-    let lines: Vec<&str> = console
-        .lines()
-        .chain(errors.lines())
-        .map(str::trim)
-        .collect();
-    let after = |start: &str| lines.iter().find_map(|line| line.strip_prefix(start));
-    // Name and time of the check, which the caller prints, too.
-    let result = |start: &str| after(start).and_then(|text| Some(text.split_once("): ")?.1));
-    match (result("PASS "), result("FAIL "), after("exit code ")) {
-        (Some(what), None, Some("0")) => Ok(what.to_owned()),
-        (_, Some(why), _) => Err(format!("in User-Mode Linux: {why}")),
-        (_, _, code) => {
-            let tail = &lines[lines.len().saturating_sub(TAIL)..];
-            Err(format!(
-                "User-Mode Linux (Debian: user-mode-linux) ended with {} and no result, exit code \
-                 of the program: {}; end of its console:\n{}",
-                output.status,
-                code.unwrap_or("none"),
-                tail.join("\n")
-            ))
-        }
-    }
+    let said = format!("{console}\n{errors}\nended with {}", output.status);
+    qemu::result(&said, "User-Mode Linux (Debian: user-mode-linux)")
 }
