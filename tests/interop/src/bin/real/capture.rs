@@ -66,8 +66,8 @@ impl Capture {
         for end in 0..2 {
             let file = self.folder.path().join(format!("{end}.pcap"));
             let file = file.to_string_lossy().into_owned();
-            all += count(&["--count", "-nr", &file])?;
-            clear += count(&["--count", "-nr", &file, &self.clear])?;
+            all += count(&["--count", "-Z", "root", "-nr", &file])?;
+            clear += count(&["--count", "-Z", "root", "-nr", &file, &self.clear])?;
         }
         Ok((all, clear))
     }

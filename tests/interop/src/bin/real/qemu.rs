@@ -5,7 +5,7 @@ use qkd_interop::{guest::Guest, scaled};
 /// Seconds that a check may take in the gate.
 const LIMIT: usize = 300;
 /// Programs that the checks call.
-const TOOLS: [&str; 4] = ["ip", "tc", "tcpdump", "wg"];
+const TOOLS: [&str; 5] = ["ip", "nice", "tc", "tcpdump", "wg"];
 /// Lines of the console in an error.
 const TAIL: usize = 25;
 
