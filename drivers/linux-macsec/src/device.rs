@@ -98,6 +98,12 @@ fn holds(secy: &Secy, channel: &Channel, key_id: &[u8]) -> bool {
     has(&secy.transmit) && has(&channel.associations)
 }
 
+/// Whether the selected association has used all packet numbers. The kernel shows 0 as its next one
+/// then, and has switched it off.
+fn is_exhausted(secy: &Secy) -> bool {
+    find(&secy.transmit, secy.encoding).is_some_and(|sa| sa.packet_number == 0)
+}
+
 fn slots(secy: &Secy, channel: &Channel) -> Vec<Slot> {
     let mut all = Vec::new();
     for number in 0..ASSOCIATIONS {
@@ -310,20 +316,19 @@ impl Device for LinuxMacsec {
         } else if !secy.has_carrier {
             faults.push("the port below the interface has no carrier".to_owned());
         }
-        if let Some(sa) = in_use(&secy) {
-            // After the last one the kernel shows 0, and sends nothing.
-            if sa.packet_number == 0 {
-                state = HealthState::Failed;
-                faults.push(
-                    "the packet numbers of the key are used up, and no frame is sent: roll the key"
-                        .to_owned(),
-                );
-            } else if sa.packet_number >= PENDING_EXHAUSTION {
-                faults.push(format!(
-                    "{} packet numbers of the key are left: roll the key",
-                    PACKET_NUMBERS.saturating_sub(sa.packet_number)
-                ));
-            }
+        if is_exhausted(&secy) {
+            state = HealthState::Failed;
+            faults.push(
+                "the packet numbers of the key are used up, and no frame is sent: roll the key"
+                    .to_owned(),
+            );
+        } else if let Some(sa) = in_use(&secy)
+            && sa.packet_number >= PENDING_EXHAUSTION
+        {
+            faults.push(format!(
+                "{} packet numbers of the key are left: roll the key",
+                PACKET_NUMBERS.saturating_sub(sa.packet_number)
+            ));
         }
         if !(secy.protects && secy.encrypts) {
             faults.push("frames are sent in clear: the interface does not encrypt".to_owned());
@@ -352,10 +357,7 @@ impl Device for LinuxMacsec {
         if let Some(sa) = in_use(&secy) {
             count("association", u64::from(sa.number));
             count("packet-number", sa.packet_number);
-            let left = match sa.packet_number {
-                0 => 0,
-                next => PACKET_NUMBERS.saturating_sub(next),
-            };
+            let left = PACKET_NUMBERS.saturating_sub(sa.packet_number);
             count("packet-numbers-left", left);
         }
         count("encrypted", secy.encrypted);
@@ -395,7 +397,7 @@ impl Encryptor for LinuxMacsec {
             _ if !(secy.protects && secy.encrypts) => {
                 (ChannelState::Disabled, "not encrypting".to_owned())
             }
-            Some(sa) if secy.is_operational && sa.packet_number == 0 => (
+            _ if is_exhausted(&secy) => (
                 ChannelState::Failed,
                 "packet numbers are used up".to_owned(),
             ),
@@ -444,6 +446,21 @@ impl Encryptor for LinuxMacsec {
         }
         let id = key.id().as_bytes();
         let number = transmit_number(&secy, id);
+        let staged = |baseline: Received| {
+            let evidence = format!(
+                "association {number} has the key id for sending, and the receive channel has it"
+            );
+            Staged::new(
+                channel.clone(),
+                key.id().clone(),
+                Some(slot_of(number)),
+                evidence,
+            )
+            .with_baseline(baseline.write())
+        };
+        if in_use(&secy).is_some_and(|sa| sa.key_id == id) && holds(&secy, receive, id) {
+            return Ok(staged(Received::of(&secy, receive)));
+        }
         let mut changes = self.changes(Operation::Stage, &secy, until);
         let add = |is_active| Change::Add {
             key: key.expose(),
@@ -462,9 +479,7 @@ impl Encryptor for LinuxMacsec {
             changes.make(direction, number, &add(true)).await?;
         }
         let before = find(&secy.transmit, number);
-        let is_used = |sa: &Association| {
-            sa.key_id == id && (sa.packet_number != 1 || in_use(&secy) == Some(sa))
-        };
+        let is_used = |sa: &Association| sa.key_id == id && sa.packet_number != 1;
         if !before.is_some_and(is_used) {
             if let Some(sa) = before {
                 self.delete(&mut changes, Direction::Transmit, sa).await?;
@@ -483,17 +498,7 @@ impl Encryptor for LinuxMacsec {
                 "the kernel accepted the key and does not show it",
             ));
         }
-        let evidence = format!(
-            "association {number} has the key id for sending, and the receive channel has it"
-        );
-        let baseline = Received::of(&now, receive).write();
-        Ok(Staged::new(
-            channel.clone(),
-            key.id().clone(),
-            Some(slot_of(number)),
-            evidence,
-        )
-        .with_baseline(baseline))
+        Ok(staged(Received::of(&now, receive)))
     }
 
     async fn activate(&self, staged: &Staged) -> Result<()> {

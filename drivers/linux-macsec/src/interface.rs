@@ -29,6 +29,13 @@ pub(crate) struct Interface {
     deadline: Duration,
 }
 
+/// The socket of a request.
+#[derive(Clone, Copy)]
+enum Socket {
+    Route,
+    Generic,
+}
+
 /// What a request changes.
 #[derive(Clone, Copy)]
 enum Request {
@@ -89,7 +96,7 @@ impl Interface {
         let answer = interface
             .exchange(
                 Operation::Channels.name(),
-                &interface.generic,
+                Socket::Generic,
                 proto::encode_get_family,
                 Request::Read,
                 interface.until(),
@@ -121,11 +128,16 @@ impl Interface {
     async fn exchange(
         &self,
         operation: &'static str,
-        link: &Arc<dyn DatagramLink>,
+        socket: Socket,
         encode: impl FnOnce(u32) -> Zeroizing<Vec<u8>> + Send,
         request: Request,
         until: Instant,
     ) -> Result<Datagrams> {
+        let (link, disclosure) = match socket {
+            // Links have no keys.
+            Socket::Route => (&self.route, Disclosure::Public),
+            Socket::Generic => (&self.generic, Disclosure::Secret(proto::secrets)),
+        };
         let sequence = self
             .sequence
             .fetch_add(1, Ordering::Relaxed)
@@ -134,10 +146,7 @@ impl Interface {
         let exchange = DatagramExchange::new(operation, encode(sequence), within, move |seen| {
             proto::recognise(sequence, seen)
         })
-        .with_disclosures(
-            Disclosure::Secret(proto::secrets),
-            Disclosure::Secret(proto::secrets),
-        );
+        .with_disclosures(disclosure, disclosure);
         match request {
             Request::Read => link
                 .exchange(exchange.read_only())
@@ -157,7 +166,7 @@ impl Interface {
         let fail = |error| refused(error, &self.name);
         let encode = |sequence| proto::encode_get_link(sequence, &self.name);
         let answer = self
-            .exchange(operation, &self.route, encode, Request::Read, until)
+            .exchange(operation, Socket::Route, encode, Request::Read, until)
             .await?;
         let link = proto::decode_link(parts(&answer))
             .map_err(fail)?
@@ -171,7 +180,7 @@ impl Interface {
         for attempt in 1.. {
             let encode = |sequence| proto::encode_dump(self.family, sequence);
             let answer = self
-                .exchange(operation, &self.generic, encode, Request::Read, until)
+                .exchange(operation, Socket::Generic, encode, Request::Read, until)
                 .await?;
             match proto::decode_dump(parts(&answer), link) {
                 Err(ProtoError::Interrupted) if attempt < DUMPS => {}
@@ -200,7 +209,7 @@ impl Interface {
         let answer = self
             .exchange(
                 operation.name(),
-                &self.generic,
+                Socket::Generic,
                 encode,
                 Request::Change,
                 until,
@@ -221,7 +230,7 @@ impl Interface {
         let answer = self
             .exchange(
                 operation.name(),
-                &self.route,
+                Socket::Route,
                 encode,
                 Request::Change,
                 until,

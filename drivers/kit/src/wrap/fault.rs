@@ -589,3 +589,101 @@ impl DatagramLink for FaultyLink<Arc<dyn DatagramLink>> {
         self.inner.close().await;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        link::{
+            datagram::{DatagramPeer, DatagramService, Received},
+            memory::MemoryDatagramLink,
+        },
+        transcript::{Replay, Transcript},
+        wrap::traced::TracedLink,
+    };
+
+    /// Answers a request with as many datagrams as its first byte says.
+    struct Countdown;
+
+    impl DatagramService for Countdown {
+        fn answer(&self, peer: DatagramPeer, datagram: &[u8]) -> Datagrams {
+            assert_eq!(peer, DatagramPeer::NetlinkGeneric);
+            let count = datagram.first().copied().unwrap_or(0);
+            let part = |n| Zeroizing::new(vec![n; usize::from(n)]);
+            (0..count).rev().map(part).collect()
+        }
+    }
+
+    fn request(count: u8) -> DatagramExchange {
+        let decoder = |seen: &[u8]| match seen {
+            [] => Received::Last,
+            _ => Received::Part,
+        };
+        let request = Zeroizing::new(vec![count]);
+        DatagramExchange::new("test", request, Duration::from_secs(2), decoder)
+            .with_disclosures(Disclosure::Public, Disclosure::Public)
+    }
+
+    fn link() -> Arc<dyn DatagramLink> {
+        let peer = DatagramPeer::NetlinkGeneric;
+        Arc::new(MemoryDatagramLink::new("test", Arc::new(Countdown), peer))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn faults_of_datagrams_end_as_the_table_says() {
+        let script = FaultScript::new();
+        let faulty = FaultyLink::new(link(), Arc::new(script.clone()));
+        let hour = Duration::from_secs(3600);
+        for (fault, expected) in [
+            (LinkFault::Drop, Some(ErrorKind::Timeout)),
+            (LinkFault::Delay(Duration::from_secs(1)), None),
+            (LinkFault::Delay(hour), Some(ErrorKind::Timeout)),
+            (LinkFault::Duplicate, None),
+            (
+                LinkFault::Truncate,
+                Some(ErrorKind::Transport(TransportFault::Framing)),
+            ),
+            (LinkFault::Corrupt, None),
+            (LinkFault::Reset, Some(ErrorKind::Unreachable)),
+            (
+                LinkFault::Flood,
+                Some(ErrorKind::Transport(TransportFault::Overrun)),
+            ),
+        ] {
+            script.inject(0, fault);
+            let result = faulty.exchange(request(4)).await;
+            match (&result, expected) {
+                (Ok(answer), None) => assert_eq!(answer.len(), 4, "{fault:?}"),
+                (Err(error), Some(kind)) => {
+                    assert_eq!((error.kind, error.sent), (kind, true), "{fault:?}");
+                }
+                _ => panic!("{fault:?}: {:?}", result.err()),
+            }
+            assert_eq!(faulty.exchange(request(1)).await.unwrap().len(), 1);
+        }
+        // An answer that does not end.
+        let silent = faulty.exchange(request(0)).await;
+        assert_eq!(silent.unwrap_err().kind, ErrorKind::Timeout);
+        faulty.close().await;
+        let closed = faulty.exchange(request(1)).await;
+        assert_eq!(closed.unwrap_err().kind, ErrorKind::Closed);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn recorded_datagrams_are_replayed_one_by_one() {
+        let transcript = Transcript::in_memory();
+        let traced = TracedLink::new(link(), transcript.clone());
+        let recorded = traced.exchange(request(12)).await.unwrap();
+        assert_eq!(recorded.len(), 12);
+        let replay = Replay::new(transcript.records(), 7);
+        let other = DatagramLink::exchange(&replay, request(12)).await.unwrap();
+        assert_eq!(other, recorded);
+        let ended = DatagramLink::exchange(&replay, request(12)).await;
+        assert!(ended.is_err());
+        let mut records = transcript.records();
+        records[0].reply.remove(1);
+        let damaged = Replay::new(records, 7);
+        let error = DatagramLink::exchange(&damaged, request(12)).await;
+        assert_eq!(error.unwrap_err().kind, ErrorKind::Internal);
+    }
+}
