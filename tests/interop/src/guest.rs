@@ -41,7 +41,8 @@ impl Guest<'_> {
         let name = self.program.file_name().unwrap_or_default().display();
         let program = format!("/bin/{name}");
         let command = [&[program.as_str()], self.arguments].concat();
-        let mut machine = Command::new("timeout");
+        // A parent that is killed ends the machine, too: `timeout` hands the signal on.
+        let mut machine = Command::new("setpriv");
         // `panic=-1` and `-no-reboot`: a kernel that panics ends the run at once.
         machine
             .arg(self.limit.to_string())

@@ -1,7 +1,7 @@
 //! Real encryptors, keyed by our drivers with keys of an emulated QKD pair, under traffic. Needs
 //! root: each check makes its own network namespaces.
 //!
-//! `real-encryptors all`, or one of the names that `real-encryptors list` shows. Checks of what is
+//! `real-encryptors all`, or names that `real-encryptors list` shows. Checks of what is
 //! in the kernel start a kernel for it, and run there as `real-encryptors inside NAME`.
 
 mod real {
@@ -109,18 +109,21 @@ fn main() -> ExitCode {
             CHECKS.iter().for_each(|check| println!("{}", check.name));
             ExitCode::SUCCESS
         }
-        ["all"] | [] => run(&CHECKS, false),
-        ["inside", name] | [name] => match CHECKS.iter().find(|check| check.name == name) {
-            Some(check) => run(std::slice::from_ref(check), words.len() > 1),
-            None => usage(),
-        },
-        _ => usage(),
+        ["all"] | [] => run(&CHECKS.iter().collect::<Vec<_>>(), false),
+        ["inside", ref names @ ..] => run_named(names, true),
+        ref names => run_named(names, false),
     }
 }
 
-fn usage() -> ExitCode {
-    eprintln!("usage: real-encryptors [all | list | [inside] NAME]");
-    ExitCode::from(2)
+fn run_named(names: &[&str], inside: bool) -> ExitCode {
+    let find = |name: &&str| CHECKS.iter().find(|check| check.name == *name);
+    match names.iter().map(find).collect::<Option<Vec<_>>>() {
+        Some(checks) if !checks.is_empty() => run(&checks, inside),
+        _ => {
+            eprintln!("usage: real-encryptors [all | list | [inside] NAME...]");
+            ExitCode::from(2)
+        }
+    }
 }
 
 /// The exit code of a subcommand.
@@ -132,7 +135,7 @@ fn ended(result: Result<ExitCode, String>) -> ExitCode {
 }
 
 /// Runs checks; `inside`: this is already the kernel that they need.
-fn run(checks: &[Check], inside: bool) -> ExitCode {
+fn run(checks: &[&Check], inside: bool) -> ExitCode {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
