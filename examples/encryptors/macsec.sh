@@ -7,6 +7,11 @@ tools="tcpdump"
 make_network
 mac() { ip -n "$1" -br link show wire | awk '{ print $3 }'; }
 
+# IPv6 announces itself on the wire, in clear.
+for name in "$a" "$b"; do
+    ip netns exec "$name" sh -c 'f=/proc/sys/net/ipv6/conf/wire/disable_ipv6; [ ! -e $f ] || echo 1 >$f'
+done
+
 end() { # namespace, far namespace, own inner
     ip -n "$1" link add link wire macsec0 type macsec port 1 cipher gcm-aes-256 encrypt on \
         validate strict replay on window 64 ||

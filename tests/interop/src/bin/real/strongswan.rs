@@ -18,7 +18,7 @@ use tempfile::TempDir;
 /// Losses allowed with kernel-libipsec: less than one packet a roll in each direction, as a mean.
 const LOSSES: Losses = Losses::PerRoll(1.0);
 /// Losses allowed in User-Mode Linux. The end that answers sends with the new association before
-/// the other has it; in between are processes of a slow kernel, beside other steps of the gate.
+/// the other has it; in between are processes of a slow kernel, while other steps of the gate run.
 const SLOW_LOSSES: Losses = Losses::MillisecondsPerRoll(100.0);
 const IDENTITIES: [&str; 2] = ["a.test", "b.test"];
 

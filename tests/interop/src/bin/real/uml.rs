@@ -31,6 +31,8 @@ pub(crate) fn run(name: &str, modules: &[&str]) -> Result<String, String> {
         .arg(format!("QKD_ARGUMENTS=\"inside {name}\""))
         .arg(format!("QKD_MODULES=\"{modules}\""))
         .arg(format!("QKD_TEST_SCALE={scale}"))
+        // Its own frames would be in clear on the wire.
+        .arg("ipv6.disable_ipv6=1")
         .args(["con=null", "con0=null,fd:1"])
         .arg(format!("uml_dir={}/", folder.path().display()))
         // The file that is the memory of the kernel.
