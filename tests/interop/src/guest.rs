@@ -45,7 +45,7 @@ impl Guest<'_> {
         let mut machine = Command::new("setpriv");
         // `panic=-1` and `-no-reboot`: a kernel that panics ends the run at once.
         machine
-            .arg(self.limit.to_string())
+            .args(["--pdeathsig", "TERM", "timeout", &self.limit.to_string()])
             .args([
                 "qemu-system-x86_64",
                 "-accel",

@@ -8,6 +8,7 @@ mod real {
     pub(crate) mod capture;
     pub(crate) mod keys;
     pub(crate) mod macsec;
+    pub(crate) mod mka;
     pub(crate) mod network;
     pub(crate) mod processes;
     pub(crate) mod qemu;
@@ -23,7 +24,7 @@ use qkd_keyflow::EncryptorPair;
 use real::{
     capture::Capture,
     keys::{self, KeySource},
-    macsec,
+    macsec, mka,
     network::Network,
     qemu, secrets, strongswan,
     strongswan::Esp,
@@ -62,7 +63,7 @@ enum Place {
     Qemu(&'static [&'static str]),
 }
 
-const CHECKS: [Check; 5] = [
+const CHECKS: [Check; 6] = [
     Check {
         name: "strongswan",
         place: Place::Here,
@@ -77,6 +78,10 @@ const CHECKS: [Check; 5] = [
     },
     Check {
         name: "macsec",
+        place: Place::Uml(&["macsec"]),
+    },
+    Check {
+        name: "mka",
         place: Place::Uml(&["macsec"]),
     },
     Check {
@@ -177,6 +182,7 @@ async fn run_here(name: &str) -> Result<String, String> {
     match name {
         "strongswan" => strongswan::run(Esp::Libipsec, scaled(ROLLS)).await,
         "strongswan-kernel" => strongswan::run(Esp::Kernel, scaled(KERNEL_ESP_ROLLS)).await,
+        "mka" => mka::run().await,
         "macsec" => macsec::run(scaled(ROLLS)).await,
         "wireguard" => wireguard::run(scaled(ROLLS)).await,
         "wireguard-kernel" => wireguard::run_kernel(scaled(KERNEL_WIREGUARD_ROLLS)).await,

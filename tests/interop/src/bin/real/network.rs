@@ -133,12 +133,12 @@ impl Network {
                     self.run(end, "nft", &["-f", &file.path().to_string_lossy()])?;
                 }
                 Rules::TrafficControl => {
-                    self.run(end, "tc", &["qdisc", "add", "dev", wire, "clsact"])?;
+                    self.traffic_control(end, &["qdisc", "add", "dev", wire, "clsact"])?;
                     let rule = [
                         "filter", "add", "dev", wire, "egress", "pref", PREFERENCE, "protocol",
                         "ip", "flower", "dst_ip", far, "action", "drop",
                     ];
-                    self.run(end, "tc", &rule)?;
+                    self.traffic_control(end, &rule)?;
                 }
             }
         }
@@ -163,7 +163,7 @@ impl Network {
                 let show = [
                     "-s", "filter", "show", "dev", wire, "egress", "pref", PREFERENCE,
                 ];
-                self.run(end, "tc", &show)?
+                self.traffic_control(end, &show)?
             }
         };
         // One line, or several: the address, what is done, and the number of packets.
@@ -181,6 +181,11 @@ impl Network {
             .filter(|_| is_there)
             .and_then(|number| number.parse().ok())
             .ok_or_else(|| format!("the rule against clear packets is missing: {rules}"))
+    }
+
+    fn traffic_control(&self, end: usize, arguments: &[&str]) -> Result<String, String> {
+        // One process less than with `run`.
+        tool("tc", &[&["-n", &self.names[end]], arguments].concat())
     }
 
     /// Runs a program in the namespace of an end.

@@ -19,7 +19,7 @@ pub(crate) fn run(name: &str, modules: &[&str]) -> Result<String, String> {
         tools: &TOOLS,
         limit: LIMIT * scaled(1),
     };
-    result(&guest.run()?, "the virtual machine")
+    result(&guest.run()?, "QEMU")
 }
 
 /// The result of a check that has run in another kernel, from the console of that.
@@ -29,8 +29,8 @@ pub(crate) fn result(console: &str, machine: &str) -> Result<String, String> {
     // Name and time of the check, which the caller prints, too.
     let result = |start: &str| after(start).and_then(|text| Some(text.split_once("): ")?.1));
     match (result("PASS "), result("FAIL "), after("exit code ")) {
-        (Some(what), None, Some("0")) => Ok(what.to_owned()),
-        (_, Some(why), _) => Err(format!("in {machine}: {why}")),
+        (Some(what), None, Some("0")) => Ok(format!("{machine}, {what}")),
+        (_, Some(why), _) => Err(format!("{machine}, {why}")),
         (_, _, code) => {
             let tail = &lines[lines.len().saturating_sub(TAIL)..];
             Err(format!(

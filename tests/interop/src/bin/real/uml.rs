@@ -43,5 +43,5 @@ pub(crate) fn run(name: &str, modules: &[&str]) -> Result<String, String> {
     let console = String::from_utf8_lossy(&output.stdout);
     let errors = String::from_utf8_lossy(&output.stderr);
     let said = format!("{console}\n{errors}\nended with {}", output.status);
-    qemu::result(&said, "User-Mode Linux (Debian: user-mode-linux)")
+    qemu::result(&said, "User-Mode Linux")
 }
