@@ -349,7 +349,7 @@ impl Device for LinuxMacsec {
     async fn telemetry(&self) -> Result<Vec<Reading>> {
         let secy = self.read(Operation::Telemetry).await?;
         let channel = self.channel_of(&secy)?;
-        let received = Received::of(&secy, channel);
+        let received = Received::of(channel);
         let mut all = Vec::new();
         let mut count = |name: &str, value| {
             all.push(Reading::now(name.to_owned(), Measure::Count(value), ""));
@@ -459,7 +459,7 @@ impl Encryptor for LinuxMacsec {
             .with_baseline(baseline.write())
         };
         if in_use(&secy).is_some_and(|sa| sa.key_id == id) && holds(&secy, receive, id) {
-            return Ok(staged(Received::of(&secy, receive)));
+            return Ok(staged(Received::of(receive)));
         }
         let mut changes = self.changes(Operation::Stage, &secy, until);
         let add = |is_active| Change::Add {
@@ -498,7 +498,7 @@ impl Encryptor for LinuxMacsec {
                 "the kernel accepted the key and does not show it",
             ));
         }
-        Ok(staged(Received::of(&now, receive)))
+        Ok(staged(Received::of(receive)))
     }
 
     async fn activate(&self, staged: &Staged) -> Result<()> {
@@ -564,12 +564,16 @@ impl Encryptor for LinuxMacsec {
                 );
                 return Ok(Confirmation::new(staged, false, evidence));
             }
-            let now = Received::of(&secy, receive);
+            let now = Received::of(receive);
             let begun = *begun.get_or_insert(now);
             let at_stage = Received::read(&staged.baseline).unwrap_or(begun);
             let (is_confirmed, evidence) = match judge(&secy, receive, id, at_stage, begun) {
                 Verdict::Protects(evidence) => (Some(true), evidence),
-                Verdict::Mismatch(evidence) => (Some(false), evidence),
+                // A frame may have been under way.
+                Verdict::Mismatch(evidence) if start.elapsed() >= TRAFFIC_TIMEOUT => {
+                    (Some(false), evidence)
+                }
+                Verdict::Mismatch(evidence) => (None, evidence),
                 Verdict::NoTraffic(evidence) if start.elapsed() >= TRAFFIC_TIMEOUT => {
                     (Some(true), evidence)
                 }
@@ -627,12 +631,22 @@ impl Encryptor for LinuxMacsec {
     async fn counters(&self, channel: &ChannelId) -> Result<TrafficCounters> {
         self.check_channel(channel)?;
         let secy = self.read(Operation::Counters).await?;
-        let received = Received::of(&secy, self.channel_of(&secy)?);
+        let receive = self.channel_of(&secy)?;
+        let received = Received::of(receive);
+        let others = [
+            receive.late,
+            secy.without_tag,
+            secy.bad_tag,
+            secy.without_channel,
+        ];
         let mut counters = TrafficCounters::default();
         counters.encrypted = Some(secy.encrypted);
         counters.clear = Some(secy.clear);
         counters.accepted = Some(received.accepted());
-        counters.refused = Some(received.dropped());
+        let refused = others
+            .into_iter()
+            .fold(received.dropped(), u64::saturating_add);
+        counters.refused = Some(refused);
         Ok(counters)
     }
 }

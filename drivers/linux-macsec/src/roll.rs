@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 const ACCEPTED: &str = "accepted";
 const DROPPED: &str = "dropped";
 
-/// Frames of the receive channel, and those that no channel took.
+/// Frames of the receive channel: those that were accepted, and those that no key of this end
+/// fits. Frames without a tag are not among them: they also come from other users of the port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Received {
     accepted: u64,
@@ -15,18 +16,12 @@ pub(crate) struct Received {
 }
 
 impl Received {
-    pub(crate) fn of(secy: &Secy, channel: &Channel) -> Self {
-        let dropped = [
-            channel.not_valid,
-            channel.without_association,
-            channel.late,
-            secy.without_tag,
-            secy.bad_tag,
-            secy.without_channel,
-        ];
+    pub(crate) fn of(channel: &Channel) -> Self {
         Self {
             accepted: channel.accepted,
-            dropped: dropped.into_iter().fold(0, u64::saturating_add),
+            dropped: channel
+                .not_valid
+                .saturating_add(channel.without_association),
         }
     }
 
@@ -84,7 +79,7 @@ pub(crate) fn judge(
     };
     let received = of_key(&channel.associations, |sa| sa.received);
     let sent = of_key(&secy.transmit, |sa| sa.encrypted);
-    let now = Received::of(secy, channel);
+    let now = Received::of(channel);
     if received > 0 {
         let evidence = format!(
             "association {} sends with the key; {received} frames were received and {sent} sent \
@@ -146,6 +141,10 @@ mod tests {
         assert!(matches!(judged(end(0, 60, 3)), Verdict::NotYet(_)));
         assert!(matches!(judged(end(0, 50, 4)), Verdict::Mismatch(_)));
         assert!(matches!(judged(end(0, 50, 3)), Verdict::NoTraffic(_)));
+        // Other users of the port send frames without a tag.
+        let (mut secy, channel) = end(0, 50, 3);
+        secy.without_tag = 9;
+        assert!(matches!(judged((secy, channel)), Verdict::NoTraffic(_)));
         // Frames of the key before arrive and some were dropped: the key is not the reason yet.
         let (secy, channel) = end(0, 60, 9);
         let verdict = judge(&secy, &channel, &KEY, before, received(60, 9));
@@ -154,8 +153,8 @@ mod tests {
 
     #[test]
     fn counters_travel_with_a_staged_key() {
-        let (secy, channel) = end(0, 7, 2);
-        let counters = Received::of(&secy, &channel);
+        let (_, channel) = end(0, 7, 2);
+        let counters = Received::of(&channel);
         assert_eq!(Received::read(&counters.write()), Some(counters));
         assert_eq!(Received::read(&BTreeMap::new()), None);
     }

@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 
 /// Maximum number of bytes of one datagram. The kernel fills at most 32 KiB of a netlink dump at a
 /// time.
-pub const MAX_DATAGRAM: usize = 64 * 1024;
+pub const MAX_DATAGRAM: usize = 32 * 1024;
 /// Default of the maximum number of datagrams of one exchange.
 const MAX_DATAGRAMS: usize = 64;
 
@@ -142,7 +142,7 @@ impl Answer {
     }
 
     /// Takes one datagram; returns whether the answer is complete.
-    pub(super) fn take(&mut self, datagram: &[u8]) -> Result<bool, LinkError> {
+    pub(super) fn take(&mut self, datagram: Zeroizing<Vec<u8>>) -> Result<bool, LinkError> {
         let fault =
             |fault, why: String| Err(LinkError::new(ErrorKind::Transport(fault), why).mark_sent());
         if datagram.len() > MAX_DATAGRAM {
@@ -158,13 +158,13 @@ impl Answer {
                 );
             }
         };
-        let is_last = match (self.decoder)(datagram) {
+        let is_last = match (self.decoder)(&datagram) {
             Received::Part => false,
             Received::Last => true,
             Received::Foreign => return Ok(false),
             Received::Invalid(why) => return fault(TransportFault::Framing, why),
         };
-        self.datagrams.push(Zeroizing::new(datagram.to_vec()));
+        self.datagrams.push(datagram);
         Ok(is_last)
     }
 
@@ -182,6 +182,10 @@ pub(super) fn late() -> LinkError {
 mod tests {
     use super::*;
 
+    fn datagram(bytes: &[u8]) -> Zeroizing<Vec<u8>> {
+        Zeroizing::new(bytes.to_vec())
+    }
+
     #[test]
     fn an_answer_has_bounds_and_no_foreign_datagrams() {
         let decoder = || {
@@ -193,24 +197,24 @@ mod tests {
             })
         };
         let mut answer = Answer::new(decoder(), 4);
-        assert!(!answer.take(b"late").unwrap());
-        assert!(!answer.take(b"part").unwrap());
-        assert!(answer.take(b"last").unwrap());
+        assert!(!answer.take(datagram(b"late")).unwrap());
+        assert!(!answer.take(datagram(b"part")).unwrap());
+        assert!(answer.take(datagram(b"last")).unwrap());
         let kept = answer.into_datagrams();
         assert_eq!(kept.len(), 2);
         assert_eq!((&**kept[0], &**kept[1]), (&b"part"[..], &b"last"[..]));
         let mut answer = Answer::new(decoder(), 2);
-        answer.take(b"late").unwrap();
-        answer.take(b"part").unwrap();
+        answer.take(datagram(b"late")).unwrap();
+        answer.take(datagram(b"part")).unwrap();
         let kind = |e: LinkError| e.kind;
         let overrun = ErrorKind::Transport(TransportFault::Overrun);
-        assert_eq!(kind(answer.take(b"last").unwrap_err()), overrun);
+        assert_eq!(kind(answer.take(datagram(b"last")).unwrap_err()), overrun);
         let mut answer = Answer::new(decoder(), 4);
         assert_eq!(
-            kind(answer.take(&vec![0; MAX_DATAGRAM + 1]).unwrap_err()),
+            kind(answer.take(datagram(&[0; MAX_DATAGRAM + 1])).unwrap_err()),
             overrun
         );
         let framing = ErrorKind::Transport(TransportFault::Framing);
-        assert_eq!(kind(answer.take(b"bad").unwrap_err()), framing);
+        assert_eq!(kind(answer.take(datagram(b"bad")).unwrap_err()), framing);
     }
 }

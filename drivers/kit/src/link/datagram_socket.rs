@@ -22,6 +22,7 @@ use rustix::{
 };
 use std::{
     fs::File,
+    io,
     os::fd::{AsFd, OwnedFd},
     path::{Path, PathBuf},
     sync::Arc,
@@ -178,7 +179,7 @@ impl SocketDatagramLink {
     /// `Unreachable`, `Authentication`, `Transport(System)`.
     pub fn open(address: DatagramAddress) -> Result<Arc<Self>, LinkError> {
         let name = address.name();
-        let socket = Some(Socket::open(&address)?);
+        let socket = Some(register(address.open()?)?);
         let (jobs, queue) = mpsc::channel(QUEUE);
         let (closed, is_closed) = watch::channel(false);
         tokio::spawn(Owner { address, socket }.run(queue, is_closed));
@@ -213,31 +214,27 @@ impl DatagramLink for SocketDatagramLink {
     }
 }
 
-struct Socket {
-    /// Also of netlink: the runtime has no type for these, and registers this one whatever its
-    /// family is.
-    descriptor: UnixDatagram,
-    /// Room for one datagram, wiped after each one.
-    buffer: Zeroizing<Vec<u8>>,
+/// A socket of the runtime, also for netlink: the runtime has no type for it, and registers this
+/// one whatever its family is.
+fn register(socket: OwnedFd) -> Result<UnixDatagram, LinkError> {
+    UnixDatagram::from_std(socket.into())
+        .map_err(|e| LinkError::new(ErrorKind::Transport(TransportFault::System), e.to_string()))
 }
 
-impl Socket {
-    fn open(address: &DatagramAddress) -> Result<Self, LinkError> {
-        let descriptor = std::os::unix::net::UnixDatagram::from(address.open()?);
-        let descriptor = UnixDatagram::from_std(descriptor).map_err(|e| {
-            LinkError::new(ErrorKind::Transport(TransportFault::System), e.to_string())
-        })?;
-        Ok(Self {
-            descriptor,
-            // One byte more than the largest, so that a longer one is noticed.
-            buffer: Zeroizing::new(vec![0; MAX_DATAGRAM + 1]),
-        })
-    }
+/// Takes the next datagram, into memory of its size. Of one that is too long, the start.
+fn receive(socket: &UnixDatagram) -> io::Result<Zeroizing<Vec<u8>>> {
+    let peek = RecvFlags::PEEK | RecvFlags::TRUNC;
+    let nothing: &mut [u8] = &mut [];
+    let (_, length, _) = recvfrom(socket, nothing, peek)?;
+    let mut datagram = Zeroizing::new(vec![0; length.min(MAX_DATAGRAM + 1)]);
+    let (_, length, _) = recvfrom(socket, datagram.as_mut_slice(), RecvFlags::empty())?;
+    datagram.truncate(length);
+    Ok(datagram)
 }
 
 struct Owner {
     address: DatagramAddress,
-    socket: Option<Socket>,
+    socket: Option<UnixDatagram>,
 }
 
 impl Owner {
@@ -270,14 +267,14 @@ impl Owner {
         exchange: DatagramExchange,
         deadline: Instant,
     ) -> Result<Datagrams, LinkError> {
-        let socket = match &mut self.socket {
+        let socket: &UnixDatagram = match &mut self.socket {
             Some(socket) => socket,
-            none => none.insert(Socket::open(&self.address)?),
+            none => none.insert(register(self.address.open()?)?),
         };
         let address = &self.address;
         let request = exchange.request;
-        let sent = socket.descriptor.async_io(Interest::WRITABLE, || {
-            send(&socket.descriptor, &request, SendFlags::NOSIGNAL).map_err(Into::into)
+        let sent = socket.async_io(Interest::WRITABLE, || {
+            send(&*socket, &request, SendFlags::NOSIGNAL).map_err(Into::into)
         });
         timeout_at(deadline, sent)
             .await
@@ -285,14 +282,9 @@ impl Owner {
             .map_err(|e| address.fail(Errno::from_io_error(&e).unwrap_or(Errno::IO)))?;
         drop(request);
         let mut answer = Answer::new(exchange.decoder, exchange.max_datagrams);
-        let Socket { descriptor, buffer } = socket;
         loop {
-            let received = descriptor.async_io(Interest::READABLE, || {
-                let (_, length, _) =
-                    recvfrom(&*descriptor, buffer.as_mut_slice(), RecvFlags::TRUNC)?;
-                Ok(length)
-            });
-            let length = timeout_at(deadline, received)
+            let received = socket.async_io(Interest::READABLE, || receive(socket));
+            let datagram = timeout_at(deadline, received)
                 .await
                 .map_err(|_| late())?
                 .map_err(|e| {
@@ -300,10 +292,7 @@ impl Owner {
                         .fail(Errno::from_io_error(&e).unwrap_or(Errno::IO))
                         .mark_sent()
                 })?;
-            let kept = length.min(buffer.len());
-            let is_last = answer.take(&buffer[..kept]);
-            zeroize::Zeroize::zeroize(&mut buffer[..kept]);
-            if is_last? {
+            if answer.take(datagram)? {
                 return Ok(answer.into_datagrams());
             }
         }

@@ -580,7 +580,7 @@ impl DatagramLink for MemoryDatagramLink {
         }
         let mut answer = Answer::new(exchange.decoder, exchange.max_datagrams);
         for datagram in self.service.answer(self.peer, &exchange.request) {
-            if answer.take(&datagram)? {
+            if answer.take(datagram)? {
                 return Ok(answer.into_datagrams());
             }
         }
