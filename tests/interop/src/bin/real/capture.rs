@@ -1,7 +1,10 @@
 //! Capture of what leaves on a wire. Inbound packets are not captured: with some kernels, capture
 //! programs show packets on the same interface after their decryption.
 
-use crate::{real::network::Network, tool};
+use crate::{
+    real::{network::Network, traffic::MARK},
+    tool,
+};
 use std::{
     process::{Child, Stdio},
     time::Duration,
@@ -65,9 +68,14 @@ impl Capture {
         let (mut all, mut clear) = (0, 0);
         for end in 0..2 {
             let file = self.folder.path().join(format!("{end}.pcap"));
+            let bytes = std::fs::read(&file).map_err(|e| e.to_string())?;
             let file = file.to_string_lossy().into_owned();
             all += count(&["--count", "-Z", "root", "-nr", &file])?;
-            clear += count(&["--count", "-Z", "root", "-nr", &file, &self.clear])?;
+            let seen = count(&["--count", "-Z", "root", "-nr", &file, &self.clear])?;
+            // A header of a protocol that protects is no proof: what the packets carry is not to
+            // be read in them either.
+            let marks = bytes.windows(MARK.len()).filter(|b| b == MARK).count();
+            clear += seen.max(marks);
         }
         Ok((all, clear))
     }
