@@ -72,8 +72,8 @@ impl Capture {
             let file = file.to_string_lossy().into_owned();
             all += count(&["--count", "-Z", "root", "-nr", &file])?;
             let seen = count(&["--count", "-Z", "root", "-nr", &file, &self.clear])?;
-            // A header of a protocol that protects is no proof: what the packets carry is not to
-            // be read in them either.
+            // A header of MACsec does not prove encryption: the payload of the traffic must not be
+            // readable either.
             let marks = bytes.windows(MARK.len()).filter(|b| b == MARK).count();
             clear += seen.max(marks);
         }

@@ -24,7 +24,7 @@ pub(crate) fn run(name: &str, modules: &[&str]) -> Result<String, String> {
     // A parent that is killed ends the kernel, too: `timeout` hands the signal on.
     let output = Command::new("setpriv")
         .args(["--pdeathsig", "TERM", "timeout", "--kill-after=10", &limit])
-        .args(["linux.uml", "mem=512M", "quiet", "panic=1"])
+        .args(["linux.uml", "mem=1G", "quiet", "panic=1"])
         .args(["root=/dev/root", "rootfstype=hostfs", "rootflags=/", "ro"])
         .arg(format!("init={}", init.display()))
         .arg(format!("QKD_PROGRAM={}", own.display()))
