@@ -36,7 +36,7 @@ enum Socket {
     Generic,
 }
 
-/// What a request changes.
+/// Effect of a request on the device.
 #[derive(Clone, Copy)]
 enum Request {
     Read,

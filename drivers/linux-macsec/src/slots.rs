@@ -138,8 +138,8 @@ mod tests {
     #[test]
     fn an_end_that_was_activated_before_the_other_is_received() {
         // The other end sends key 2 already; then key 2 failed, and key 9 replaces it.
-        let behind = end(1, &[(1, 1), (2, 2)], &[(1, 1, 50), (2, 2, 9)]);
-        assert_eq!(numbers(&behind), (2, vec![0, 3]));
+        let earlier = end(1, &[(1, 1), (2, 2)], &[(1, 1, 50), (2, 2, 9)]);
+        assert_eq!(numbers(&earlier), (2, vec![0, 3]));
         let ahead = end(2, &[(1, 1), (2, 2)], &[(1, 1, 50), (2, 2, 0)]);
         let (transmit, receive) = numbers(&ahead);
         assert_eq!(transmit, 3);

@@ -1,5 +1,5 @@
-//! What an operator does with `ip`: receive channels, and first keys. Messages of netlink, written
-//! here as octets.
+//! Configuration by an operator, as with `ip`: receive channels, and first keys. Messages of
+//! netlink, written here as octets.
 
 use super::{INTERFACE, MacsecPair, Protocol, sci};
 use qkd_driver_kit::link::{

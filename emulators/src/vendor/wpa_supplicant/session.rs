@@ -6,7 +6,7 @@ use zeroize::Zeroizing;
 
 /// Time between two hellos (IEEE 802.1X-2010, table 9-3).
 pub(super) const HELLO: Duration = Duration::from_secs(2);
-/// How long a peer that is silent is live (IEEE 802.1X-2010, table 9-3).
+/// Time after which a silent peer is no longer live (IEEE 802.1X-2010, table 9-3).
 const LIFE: Duration = Duration::from_secs(6);
 /// When a participant has sent its first hello.
 const FIRST_HELLO: Duration = Duration::from_millis(200);
@@ -69,13 +69,13 @@ impl Participant {
 /// A daemon.
 pub(super) struct End {
     startup: Network,
-    /// What the next start of a participant uses.
+    /// Used by the participant from its next start on.
     pub(super) stored: Network,
     pub(super) participant: Participant,
     pub(super) is_connected: bool,
 }
 
-/// How far the agreement of an end is.
+/// Progress of the agreement at an end.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Progress {
     /// It has sent nothing yet.
@@ -160,7 +160,7 @@ impl Session {
         }
     }
 
-    /// How far the agreement of an end is.
+    /// Returns the progress of the agreement at an end.
     pub(super) fn progress(&self, end: usize, now: Duration) -> Progress {
         let participant = &self.ends[end].participant;
         let is_key_server = end == 0;
