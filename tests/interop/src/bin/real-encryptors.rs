@@ -1,16 +1,21 @@
 //! Real encryptors, keyed by our drivers with keys of an emulated QKD pair, under traffic. Needs
 //! root: each check makes its own network namespaces.
 //!
-//! `real-encryptors all`, or one of the names that `real-encryptors list` shows.
+//! `real-encryptors all`, or names that `real-encryptors list` shows. Checks of what is
+//! in the kernel start a kernel for it, and run there as `real-encryptors inside NAME`.
 
 mod real {
     pub(crate) mod capture;
     pub(crate) mod keys;
+    pub(crate) mod macsec;
+    pub(crate) mod mka;
     pub(crate) mod network;
     pub(crate) mod processes;
+    pub(crate) mod qemu;
     pub(crate) mod secrets;
     pub(crate) mod strongswan;
     pub(crate) mod traffic;
+    pub(crate) mod uml;
     pub(crate) mod wireguard;
 }
 
@@ -19,10 +24,12 @@ use qkd_keyflow::EncryptorPair;
 use real::{
     capture::Capture,
     keys::{self, KeySource},
+    macsec, mka,
     network::Network,
-    secrets, strongswan,
+    qemu, secrets, strongswan,
+    strongswan::Esp,
     traffic::{self, Count, RATE, Traffic},
-    wireguard,
+    uml, wireguard,
 };
 use std::{
     fmt,
@@ -32,7 +39,70 @@ use std::{
 
 /// Rolls of each encryptor in the gate.
 const ROLLS: usize = 50;
-const NAMES: [&str; 2] = ["strongswan", "wireguard"];
+/// Time between rolls.
+const PAUSE: Duration = Duration::from_millis(100);
+/// Rolls of strongSwan with ESP of the kernel, whose other rolls are those of the check outside.
+const KERNEL_ESP_ROLLS: usize = 5;
+
+/// Rolls of WireGuard of the kernel.
+const KERNEL_WIREGUARD_ROLLS: usize = 3;
+
+/// A check.
+struct Check {
+    name: &'static str,
+    place: Place,
+}
+
+/// Where a check runs.
+enum Place {
+    /// On this machine.
+    Here,
+    /// In User-Mode Linux, with these modules.
+    Uml(&'static [&'static str]),
+    /// In a virtual machine, with these modules in the order in which they are loaded.
+    Qemu(&'static [&'static str]),
+}
+
+const CHECKS: [Check; 6] = [
+    Check {
+        name: "strongswan",
+        place: Place::Here,
+    },
+    Check {
+        name: "wireguard",
+        place: Place::Here,
+    },
+    Check {
+        name: "strongswan-kernel",
+        place: Place::Uml(&["esp4", "xfrm_user", "tun"]),
+    },
+    Check {
+        name: "macsec",
+        place: Place::Uml(&["macsec"]),
+    },
+    Check {
+        name: "mka",
+        place: Place::Uml(&["macsec"]),
+    },
+    Check {
+        name: "wireguard-kernel",
+        place: Place::Qemu(&[
+            "veth",
+            "sch_ingress",
+            "cls_flower",
+            "act_gact",
+            "udp_tunnel",
+            "ip6_udp_tunnel",
+            "libchacha",
+            "libcurve25519-generic",
+            "curve25519-x86_64",
+            "poly1305-x86_64",
+            "chacha-x86_64",
+            "libchacha20poly1305",
+            "wireguard",
+        ]),
+    },
+];
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -41,13 +111,21 @@ fn main() -> ExitCode {
         ["traffic", bind, to] => ended(traffic::run_end(bind, to)),
         ["hold", uri, channel] => ended(secrets::hold(uri, channel)),
         ["list"] => {
-            NAMES.iter().for_each(|name| println!("{name}"));
+            CHECKS.iter().for_each(|check| println!("{}", check.name));
             ExitCode::SUCCESS
         }
-        ["all"] | [] => run(&NAMES),
-        [name] if NAMES.contains(&name) => run(&[name]),
+        ["all"] | [] => run(&CHECKS.iter().collect::<Vec<_>>(), false),
+        ["inside", ref names @ ..] => run_named(names, true),
+        ref names => run_named(names, false),
+    }
+}
+
+fn run_named(names: &[&str], inside: bool) -> ExitCode {
+    let find = |name: &&str| CHECKS.iter().find(|check| check.name == *name);
+    match names.iter().map(find).collect::<Option<Vec<_>>>() {
+        Some(checks) if !checks.is_empty() => run(&checks, inside),
         _ => {
-            eprintln!("usage: real-encryptors [all | list | NAME]");
+            eprintln!("usage: real-encryptors [all | list | [inside] NAME...]");
             ExitCode::from(2)
         }
     }
@@ -61,23 +139,24 @@ fn ended(result: Result<ExitCode, String>) -> ExitCode {
     })
 }
 
-fn run(names: &[&str]) -> ExitCode {
+/// Runs checks; `inside`: this is already the kernel that they need.
+fn run(checks: &[&Check], inside: bool) -> ExitCode {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()
         .expect("a runtime");
     let mut failed = 0;
-    for name in names {
+    for Check { name, place } in checks {
         let begun = Instant::now();
-        let result = runtime.block_on(async {
-            match *name {
-                "strongswan" => strongswan::run(scaled(ROLLS)).await,
-                _ => wireguard::run(scaled(ROLLS)).await,
-            }
-        });
+        let result = match place {
+            Place::Uml(modules) if !inside => uml::run(name, modules),
+            Place::Qemu(modules) if !inside => qemu::run(name, modules),
+            _ => runtime.block_on(run_here(name)),
+        };
         let seconds = begun.elapsed().as_secs();
         match result {
+            Ok(what) if inside => println!("PASS {name} ({seconds} s): {}, {what}", kernel()),
             Ok(what) => println!("PASS {name} ({seconds} s): {what}"),
             Err(why) => {
                 failed += 1;
@@ -85,11 +164,29 @@ fn run(names: &[&str]) -> ExitCode {
             }
         }
     }
-    println!("{} passed, {failed} failed", names.len() - failed);
+    println!("{} passed, {failed} failed", checks.len() - failed);
     if failed == 0 {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
+    }
+}
+
+/// The kernel that a check has met.
+fn kernel() -> String {
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    format!("Linux {}", release.trim())
+}
+
+async fn run_here(name: &str) -> Result<String, String> {
+    match name {
+        "strongswan" => strongswan::run(Esp::Libipsec, scaled(ROLLS)).await,
+        "strongswan-kernel" => strongswan::run(Esp::Kernel, scaled(KERNEL_ESP_ROLLS)).await,
+        "mka" => mka::run().await,
+        "macsec" => macsec::run(scaled(ROLLS)).await,
+        "wireguard" => wireguard::run(scaled(ROLLS)).await,
+        "wireguard-kernel" => wireguard::run_kernel(scaled(KERNEL_WIREGUARD_ROLLS)).await,
+        _ => Err(format!("`{name}` is not a check")),
     }
 }
 
@@ -126,6 +223,7 @@ pub(crate) struct Trial {
 }
 
 impl Trial {
+    /// Rolls of a pair under traffic.
     pub(crate) async fn run(
         network: &Network,
         pair: &EncryptorPair,
@@ -133,25 +231,21 @@ impl Trial {
         rolls: usize,
         losses: Losses,
     ) -> Result<Self, String> {
-        Self::paced(
-            network,
-            pair,
-            source,
-            rolls,
-            losses,
-            Duration::from_millis(100),
-        )
-        .await
+        let roll = async || {
+            let begun = Instant::now();
+            let rolled = keys::roll(pair, source).await;
+            rolled.map(|()| begun.elapsed()).map_err(|e| e.to_string())
+        };
+        Self::timed(network, rolls, losses, roll).await
     }
 
-    /// Rolls under traffic, with this time between them, and accounts for every packet.
-    pub(crate) async fn paced(
+    /// Rolls under traffic, and accounts for every packet. `roll` returns the time that it has
+    /// taken.
+    pub(crate) async fn timed(
         network: &Network,
-        pair: &EncryptorPair,
-        source: &KeySource,
         rolls: usize,
         losses: Losses,
-        pause: Duration,
+        mut roll: impl AsyncFnMut() -> Result<Duration, String>,
     ) -> Result<Self, String> {
         let blocked_before = network.blocked()?;
         let capture = Capture::start(network)?;
@@ -161,12 +255,9 @@ impl Trial {
         for n in 1..=rolls {
             // The rules against clear packets are there before each roll.
             network.blocked()?;
-            let begun = Instant::now();
-            keys::roll(pair, source)
-                .await
-                .map_err(|e| format!("roll {n} of {rolls}: {e}"))?;
-            times.push(begun.elapsed());
-            tokio::time::sleep(pause).await;
+            let rolled = roll().await;
+            times.push(rolled.map_err(|e| format!("roll {n} of {rolls}: {e}"))?);
+            tokio::time::sleep(PAUSE).await;
         }
         let count = traffic.stop()?;
         let (left, clear) = capture.stop()?;
@@ -223,7 +314,8 @@ pub(crate) fn passes(network: &Network, seconds: f64) -> Result<u64, String> {
     Ok(sent.iter().sum::<u64>() - lost.iter().sum::<u64>())
 }
 
-/// Shows that packets pass in clear, and are seen, where nothing protects them.
+/// Shows that packets pass in clear, and are seen, where nothing protects them, and that the rules
+/// stop them then. Both ends have their inner addresses.
 pub(crate) fn control_run(network: &Network) -> Result<(), String> {
     let capture = Capture::start(network)?;
     let passed = passes(network, 0.5)?;
@@ -232,6 +324,14 @@ pub(crate) fn control_run(network: &Network) -> Result<(), String> {
         return Err(format!(
             "control run without protection: {passed} packets passed and {clear} were seen in \
              clear; without them, a test for clear packets cannot fail"
+        ));
+    }
+    network.block_clear()?;
+    let passed = passes(network, 0.1)?;
+    let blocked = network.blocked()?;
+    if passed > 0 || blocked.contains(&0) {
+        return Err(format!(
+            "{passed} packets passed in clear, although rules block them; they dropped {blocked:?}"
         ));
     }
     Ok(())

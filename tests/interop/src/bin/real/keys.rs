@@ -2,7 +2,8 @@
 
 use qkd_emulators::{profile::Options, profiles};
 use qkd_hal::{
-    Error, ErrorKind, Key, QkdModule, Result, encryptor::ChannelState, qkd::KeyRequest, units::Bits,
+    Error, ErrorKind, Key, KeyId, QkdModule, Result, encryptor::ChannelState, qkd::KeyRequest,
+    units::Bits,
 };
 use qkd_hardware::OpenContext;
 use qkd_keyflow::{EncryptorPair, End, Recovery, RollEnd, RollOutcome, RollRecord, Step};
@@ -91,12 +92,20 @@ pub(crate) async fn roll_with_wrong_key(
     let false_twin = Key::new(key.id().clone(), other.expose().to_vec().into());
     let (near, far) = (pair.end(End::Near), pair.end(End::Far));
     let staged = near.encryptor().stage(near.channel(), &key).await?;
-    far.encryptor().stage(far.channel(), &false_twin).await?;
+    let far_staged = far.encryptor().stage(far.channel(), &false_twin).await?;
     let declared = near.encryptor().encryptor_capabilities();
     if declared.activation.is_commanded()
         && let Err(error) = near.encryptor().activate(&staged).await
     {
         return Ok(Ok(format!("activation: {error}")));
+    }
+    if far
+        .encryptor()
+        .encryptor_capabilities()
+        .activation
+        .is_commanded()
+    {
+        far.encryptor().activate(&far_staged).await?;
     }
     let wait = std::time::Duration::from_secs(3);
     let confirmation = near.encryptor().confirm(&staged, wait).await?;
@@ -122,23 +131,28 @@ pub(crate) async fn stage_near_only(
     let near = pair.end(End::Near);
     let roll = pair.readiness().await?.ready()?;
     let [key, _] = source.take(roll.key_size()).await?;
-    let (key_id, end, step) = (key.id().clone(), End::Near, Step::Stage);
     let staged = near.encryptor().stage(near.channel(), &key).await?;
-    Ok(vec![
+    let mut records = begun_near(key.id());
+    records.push(RollRecord::Staged {
+        key_id: key.id().clone(),
+        end: End::Near,
+        staged,
+    });
+    Ok(records)
+}
+
+/// The records of a roll whose process ended before it wrote down that the near end has the key.
+pub(crate) fn begun_near(key_id: &KeyId) -> Vec<RollRecord> {
+    vec![
         RollRecord::Taken {
             key_id: key_id.clone(),
         },
         RollRecord::Begun {
             key_id: key_id.clone(),
-            end,
-            step,
+            end: End::Near,
+            step: Step::Stage,
         },
-        RollRecord::Staged {
-            key_id,
-            end,
-            staged,
-        },
-    ])
+    ]
 }
 
 /// Finds what an interrupted roll left, finishes it, and returns what was done.

@@ -33,13 +33,25 @@ impl Drop for Processes {
 }
 
 /// Waits until a condition holds, at most 10 s.
-pub(crate) fn wait_for(what: &str, mut holds: impl FnMut() -> bool) -> Result<(), String> {
-    let end = Instant::now() + Duration::from_secs(10);
+pub(crate) fn wait_for(what: &str, holds: impl FnMut() -> bool) -> Result<(), String> {
+    wait_within(Duration::from_secs(10), what, holds)
+}
+
+/// Waits until a condition holds, at most this time.
+pub(crate) fn wait_within(
+    longest: Duration,
+    what: &str,
+    mut holds: impl FnMut() -> bool,
+) -> Result<(), String> {
+    let end = Instant::now() + longest;
     while Instant::now() < end {
         if holds() {
             return Ok(());
         }
         std::thread::sleep(Duration::from_millis(20));
     }
-    Err(format!("{what} did not start within 10 s"))
+    Err(format!(
+        "{what} did not start within {} s",
+        longest.as_secs()
+    ))
 }

@@ -3,13 +3,16 @@
 
 use crate::{real::keys, tool};
 use base64::{Engine, engine::general_purpose::STANDARD};
-use qkd_hal::{Key, KeyId, encryptor::Staged};
+use qkd_hal::{
+    Key, KeyId,
+    encryptor::{Activation, Staged},
+};
 use qkd_hardware::OpenContext;
 use qkd_keyflow::{EncryptorPair, End};
 use std::{
     fs::{self, File},
     io::{BufRead, BufReader, Read, Write},
-    process::{Child, Command, ExitCode, Stdio},
+    process::{Child, ChildStdin, ChildStdout, Command, ExitCode, Stdio},
 };
 use zeroize::Zeroizing;
 
@@ -107,6 +110,63 @@ fn copies(process: &Child, key: &[u8]) -> Result<usize, String> {
     Ok(forms(key).map(count).iter().sum())
 }
 
+/// A process that has staged a key at one end, and waits. It is killed with this value.
+pub(crate) struct Holder {
+    process: Child,
+    input: ChildStdin,
+    output: BufReader<ChildStdout>,
+}
+
+impl Holder {
+    pub(crate) fn start(uri: &str, channel: &str, key: &Key) -> Result<Self, String> {
+        let program = std::env::current_exe().map_err(|e| e.to_string())?;
+        let mut process = Command::new(program)
+            .args(["hold", uri, channel])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .map_err(|e| e.to_string())?;
+        let (Some(input), Some(output)) = (process.stdin.take(), process.stdout.take()) else {
+            return Err("the process has no pipes".to_owned());
+        };
+        let mut new = Self {
+            process,
+            input,
+            output: BufReader::new(output),
+        };
+        new.send(key.id().as_bytes())?;
+        new.send(key.expose())?;
+        new.expect("holding")?;
+        Ok(new)
+    }
+
+    fn send(&mut self, bytes: &[u8]) -> Result<(), String> {
+        self.input.write_all(bytes).map_err(|e| e.to_string())
+    }
+
+    fn expect(&mut self, word: &str) -> Result<(), String> {
+        let mut line = String::new();
+        self.output
+            .read_line(&mut line)
+            .map_err(|e| e.to_string())?;
+        if line.trim() == word {
+            Ok(())
+        } else {
+            Err(format!(
+                "the process printed `{}` and not `{word}`",
+                line.trim()
+            ))
+        }
+    }
+}
+
+impl Drop for Holder {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
 /// Rolls a pair, its near end in a process of its own, and looks for the key there.
 pub(crate) async fn run(
     pair: &EncryptorPair,
@@ -121,34 +181,8 @@ pub(crate) async fn run(
         .map_err(text)?;
     let [key, twin] = source.take(size.key_size()).await.map_err(text)?;
     let far = pair.end(End::Far);
-    let program = std::env::current_exe().map_err(|e| e.to_string())?;
-    let mut process = Command::new(program)
-        .args(["hold", uri, &pair.end(End::Near).channel().0])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .map_err(|e| e.to_string())?;
-    let (Some(mut input), Some(output)) = (process.stdin.take(), process.stdout.take()) else {
-        return Err("the process has no pipes".to_owned());
-    };
-    let mut output = BufReader::new(output);
-    let mut send = |bytes: &[u8]| input.write_all(bytes).map_err(|e| e.to_string());
-    let mut expect = |word: &str| {
-        let mut line = String::new();
-        output.read_line(&mut line).map_err(|e| e.to_string())?;
-        if line.trim() == word {
-            Ok(())
-        } else {
-            Err(format!(
-                "the process printed `{}` and not `{word}`",
-                line.trim()
-            ))
-        }
-    };
-    send(key.id().as_bytes())?;
-    send(key.expose())?;
-    expect("holding")?;
-    let held = copies(&process, key.expose())?;
+    let mut holder = Holder::start(uri, &pair.end(End::Near).channel().0, &key)?;
+    let held = copies(&holder.process, key.expose())?;
     if held == 0 {
         return Err("the key is not found in a process that holds it".to_owned());
     }
@@ -157,12 +191,14 @@ pub(crate) async fn run(
         .stage(far.channel(), &twin)
         .await
         .map_err(text)?;
-    send(b"1")?;
-    expect("done")?;
-    let left = copies(&process, key.expose())?;
+    holder.send(b"1")?;
+    // With other activations, that of the near end is for both.
+    if far.encryptor().encryptor_capabilities().activation == Activation::SlotPointer {
+        far.encryptor().activate(&staged).await.map_err(text)?;
+    }
+    holder.expect("done")?;
+    let left = copies(&holder.process, key.expose())?;
     finish_far(pair, &staged).await.map_err(text)?;
-    send(b"2")?;
-    let _ = process.wait();
     if left > 0 {
         return Err(format!("{left} copies of the key are left after the roll"));
     }
@@ -174,9 +210,10 @@ pub(crate) async fn run(
 /// Confirms and retires at the far end, whose handle is in this process.
 async fn finish_far(pair: &EncryptorPair, staged: &Staged) -> qkd_hal::Result<()> {
     let far = pair.end(End::Far).encryptor();
-    let longest = far.encryptor_capabilities().confirm_timeout;
+    let declared = far.encryptor_capabilities();
+    let longest = declared.confirm_timeout;
     let confirmed = far.confirm(staged, longest).await?.confirmed()?;
-    if far.encryptor_capabilities().staging.keeps_previous() {
+    if declared.staging.keeps_previous() {
         far.retire(&confirmed).await?;
     }
     Ok(())

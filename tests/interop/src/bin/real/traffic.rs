@@ -19,7 +19,7 @@ pub(crate) const RATE: u32 = 400;
 /// Time for packets under way after the last one was sent.
 const DRAIN: Duration = Duration::from_secs(1);
 /// Mark of the packets, so that others do not count.
-const MARK: &[u8; 8] = b"qkd-test";
+pub(crate) const MARK: &[u8; 8] = b"qkd-test";
 
 /// The subcommand that runs in a namespace: prints a line when it receives, sends after the first
 /// byte of its standard input until that ends, then prints the numbers `sent received duplicates`.

@@ -1,23 +1,39 @@
-//! WireGuard: two wireguard-go processes, keyed by our driver over their configuration sockets.
+//! WireGuard: two wireguard-go processes, keyed by our driver over their configuration sockets, and
+//! interfaces of the kernel, keyed by `wg`.
 
 use crate::{
     Losses, Trial,
     real::{
         capture::Capture,
         keys::{self, KeySource},
-        network::{INNER, Network, OUTER},
+        network::{INNER, Network, OUTER, Rules},
         processes::{Processes, wait_for},
         secrets,
     },
     tool,
 };
-use std::{fs, path::Path, process::Stdio, time::Duration};
+use base64::{Engine, engine::general_purpose::STANDARD};
+use qkd_hal::{Key, units::Bits};
+use std::{fs, path::Path, process::Stdio, time::Instant};
+use zeroize::Zeroizing;
 
 /// Milliseconds of traffic that a roll by replacement may lose, as a mean.
 const REPLACEMENT: f64 = 50.0;
+/// The same for `wg` in a virtual machine whose processor is emulated, and where a process takes
+/// long.
+const KERNEL_REPLACEMENT: f64 = 5_000.0;
 const PORT: u16 = 51_820;
 
+/// The part that encrypts packets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Implementation {
+    /// A process of wireguard-go at each end, with a TUN interface.
+    Userspace,
+    Kernel,
+}
+
 struct Interfaces {
+    implementation: Implementation,
     processes: Processes,
     names: [String; 2],
     public_keys: [String; 2],
@@ -34,9 +50,10 @@ fn keygen() -> Result<(String, String), String> {
 }
 
 impl Interfaces {
-    fn start(network: &Network) -> Result<Self, String> {
+    fn start(network: &Network, implementation: Implementation) -> Result<Self, String> {
         let (one, two) = (keygen()?, keygen()?);
         let mut new = Self {
+            implementation,
             processes: Processes::default(),
             names: ["a", "b"].map(|end| format!("qw{end}{}", std::process::id())),
             private_keys: [one.0, two.0],
@@ -48,12 +65,7 @@ impl Interfaces {
         Ok(new)
     }
 
-    fn socket(&self, end: usize) -> String {
-        format!("/var/run/wireguard/{}.sock", self.names[end])
-    }
-
-    /// Starts one end, and configures it as an operator does, without a preshared key.
-    fn start_end(&mut self, network: &Network, end: usize) -> Result<(), String> {
+    fn start_process(&mut self, network: &Network, end: usize) -> Result<(), String> {
         let name = self.names[end].clone();
         let child = network
             .command(end, "wireguard-go")
@@ -65,46 +77,74 @@ impl Interfaces {
             .map_err(|e| format!("wireguard-go cannot be run: {e}"))?;
         self.processes.put(end, child);
         let socket = self.socket(end);
-        wait_for("the socket of wireguard-go", || Path::new(&socket).exists())?;
+        wait_for("the socket of wireguard-go", || Path::new(&socket).exists())
+    }
+
+    fn socket(&self, end: usize) -> String {
+        format!("/var/run/wireguard/{}.sock", self.names[end])
+    }
+
+    /// Starts one end, and configures it as an operator does, without a preshared key.
+    fn start_end(&mut self, network: &Network, end: usize) -> Result<(), String> {
+        match self.implementation {
+            Implementation::Userspace => self.start_process(network, end)?,
+            Implementation::Kernel => {
+                let (netns, name) = (&network.names[end], &self.names[end]);
+                tool(
+                    "ip",
+                    &["-n", netns, "link", "add", name, "type", "wireguard"],
+                )?;
+            }
+        }
         let file = tempfile::NamedTempFile::new().map_err(|e| e.to_string())?;
         fs::write(file.path(), &self.private_keys[end]).map_err(|e| e.to_string())?;
-        let (port, key) = (PORT.to_string(), file.path().to_string_lossy().into_owned());
-        let (ips, endpoint) = (
-            format!("{}/32", INNER[1 - end]),
-            format!("{}:{PORT}", OUTER[1 - end]),
-        );
-        network.run(
-            end,
-            "wg",
-            &[
-                "set",
-                &name,
-                "private-key",
-                &key,
-                "listen-port",
-                &port,
-                "peer",
-                &self.public_keys[1 - end],
-                "allowed-ips",
-                &ips,
-                "endpoint",
-                &endpoint,
-                "persistent-keepalive",
-                "1",
-            ],
-        )?;
-        let netns = network.names[end].as_str();
-        let inner = format!("{}/32", INNER[end]);
-        tool("ip", &["-n", netns, "addr", "add", &inner, "dev", &name])?;
-        tool("ip", &["-n", netns, "link", "set", &name, "up"])?;
-        // Preferred over the route in clear.
-        tool(
-            "ip",
-            &[
-                "-n", netns, "route", "add", &ips, "dev", &name, "metric", "50",
-            ],
-        )
-        .map(drop)
+        let (name, port) = (self.names[end].as_str(), PORT.to_string());
+        let key = file.path().to_string_lossy().into_owned();
+        let own = ["set", name, "private-key", &key, "listen-port", &port];
+        network.run(end, "wg", &own)?;
+        self.set_peer(network, end, &[])?;
+        network.add_tunnel(end, name)
+    }
+
+    /// Adds the other end as a peer, with further settings.
+    fn set_peer(&self, network: &Network, end: usize, more: &[&str]) -> Result<(), String> {
+        let ips = format!("{}/32", INNER[1 - end]);
+        let endpoint = format!("{}:{PORT}", OUTER[1 - end]);
+        let peer = [
+            "set",
+            &self.names[end],
+            "peer",
+            &self.public_keys[1 - end],
+            "allowed-ips",
+            &ips,
+            "endpoint",
+            &endpoint,
+            "persistent-keepalive",
+            "1",
+        ];
+        network
+            .run(end, "wg", &[&peer[..], more].concat())
+            .map(drop)
+    }
+
+    /// Removes the peers, and adds them with a preshared key at each end.
+    fn replace(&self, network: &Network, keys: &[Key; 2]) -> Result<(), String> {
+        for end in 0..2 {
+            let peer = self.public_keys[1 - end].as_str();
+            network.run(
+                end,
+                "wg",
+                &["set", &self.names[end], "peer", peer, "remove"],
+            )?;
+        }
+        for (end, key) in keys.iter().enumerate() {
+            let file = tempfile::NamedTempFile::new().map_err(|e| e.to_string())?;
+            let text = Zeroizing::new(STANDARD.encode(key.expose()));
+            fs::write(file.path(), text.as_bytes()).map_err(|e| e.to_string())?;
+            let path = file.path().to_string_lossy();
+            self.set_peer(network, end, &["preshared-key", &path])?;
+        }
+        Ok(())
     }
 
     fn uris(&self, method: &str) -> [String; 2] {
@@ -128,16 +168,9 @@ impl Drop for Interfaces {
 }
 
 pub(crate) async fn run(rolls: usize) -> Result<String, String> {
-    let network = Network::new()?;
-    // The control run needs the inner addresses; the tunnel has them later.
-    network.add_inner(["lo", "lo"])?;
-    crate::control_run(&network)?;
-    for (end, name) in network.names.iter().enumerate() {
-        let inner = format!("{}/32", INNER[end]);
-        tool("ip", &["-n", name, "addr", "del", &inner, "dev", "lo"])?;
-    }
-    network.block_clear()?;
-    let mut interfaces = Interfaces::start(&network)?;
+    let network = Network::new(Rules::Nftables)?;
+    network.control_run()?;
+    let mut interfaces = Interfaces::start(&network, Implementation::Userspace)?;
     let text = |e: qkd_hal::Error| e.to_string();
     let source = KeySource::open().await.map_err(text)?;
     let uris = interfaces.uris("replace");
@@ -195,7 +228,45 @@ async fn wait(
         .await
         .map_err(text)?;
     let rolls = crate::waiting_rolls();
-    let pause = Duration::from_millis(200);
-    let trial = Trial::paced(network, &pair, source, rolls, Losses::None, pause).await?;
+    let trial = Trial::run(network, &pair, source, rolls, Losses::None).await?;
     Ok(trial.to_string())
+}
+
+/// Rolls of interfaces of the kernel, and a wrong key. `wg` replaces the peer at both ends: the
+/// driver has no transport to the kernel yet, `wireguard+netlink:///INTERFACE?netns=NAME`.
+pub(crate) async fn run_kernel(rolls: usize) -> Result<String, String> {
+    let network = Network::new(Rules::TrafficControl)?;
+    network.control_run()?;
+    let interfaces = Interfaces::start(&network, Implementation::Kernel)?;
+    let text = |e: qkd_hal::Error| e.to_string();
+    let source = KeySource::open().await.map_err(text)?;
+    let take = async || source.take(Bits(256)).await.map_err(text);
+    interfaces.replace(&network, &take().await?)?;
+    let losses = Losses::MillisecondsPerRoll(KERNEL_REPLACEMENT);
+    let roll = async || {
+        let keys = take().await?;
+        let begun = Instant::now();
+        interfaces.replace(&network, &keys)?;
+        Ok(begun.elapsed())
+    };
+    let trial = Trial::timed(&network, rolls, losses, roll).await?;
+
+    let capture = Capture::start(&network)?;
+    let ([one, _], [_, other]) = (take().await?, take().await?);
+    interfaces.replace(&network, &[one, other])?;
+    let silent = crate::passes(&network, 1.0)?;
+    if silent > 0 {
+        return Err(format!("{silent} packets passed with a wrong key"));
+    }
+    interfaces.replace(&network, &take().await?)?;
+    if crate::passes(&network, 1.0)? == 0 {
+        return Err("no packet passes after a wrong key was replaced".to_owned());
+    }
+    let (_, clear) = capture.stop()?;
+    if clear > 0 {
+        return Err(format!("{clear} packets left in clear"));
+    }
+    Ok(format!(
+        "by `wg`, which replaces the peer: {trial}; a wrong key passes nothing"
+    ))
 }
