@@ -79,6 +79,15 @@ pub struct Participant {
     pub potential_peers: u64,
 }
 
+impl Participant {
+    /// Whether this is an earlier or later state of the same participant, which keeps its member
+    /// identifier and its key.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.member == other.member && self.ckn == other.ckn
+    }
+}
+
 /// The MKA entity (KaY) of the interface.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Kay {

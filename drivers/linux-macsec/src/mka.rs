@@ -41,10 +41,10 @@ const CONFIRM_TIMEOUT: Duration = Duration::from_secs(30);
 const ASSOCIATED: &str = "COMPLETED";
 /// States of an interface that does not associate of its own.
 const STOPPED: [&str; 3] = ["DISCONNECTED", "INACTIVE", "INTERFACE_DISABLED"];
-/// Of a baseline: member identifier of the participant that ran when the key was staged.
-const MEMBER: &str = "member";
+/// Of a baseline: member identifier and CKN of the participant that ran when the key was staged.
+const PARTICIPANT: &str = "participant";
 /// Of a baseline: there was no participant.
-const NO_MEMBER: &str = "none";
+const NO_PARTICIPANT: &str = "none";
 
 /// What this handle has done to the key of the daemon, which is not read back.
 #[derive(Debug, Clone, Default)]
@@ -110,8 +110,11 @@ fn name_of(participant: &Participant) -> String {
 
 /// The participant as a staged key carries it. No secret is in it.
 fn write_baseline(participant: Option<&Participant>) -> BTreeMap<String, String> {
-    let member = participant.map_or_else(|| NO_MEMBER.to_owned(), |one| digits(&one.member));
-    [(MEMBER.to_owned(), member)].into()
+    let text = participant.map_or_else(
+        || NO_PARTICIPANT.to_owned(),
+        |one| format!("{} {}", digits(&one.member), digits(&one.ckn)),
+    );
+    [(PARTICIPANT.to_owned(), text)].into()
 }
 
 /// Relation of the participant to a key that was staged.
@@ -127,8 +130,8 @@ enum Progress<'a> {
 
 fn progress<'a>(status: &'a Status, staged: &Staged) -> Progress<'a> {
     let now = status.participant();
-    let before = staged.baseline.get(MEMBER);
-    if before.is_some_and(|before| write_baseline(now).get(MEMBER) == Some(before)) {
+    let before = staged.baseline.get(PARTICIPANT);
+    if before.is_some() && write_baseline(now).get(PARTICIPANT) == before {
         return Progress::Before;
     }
     match now {

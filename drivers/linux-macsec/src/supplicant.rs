@@ -200,7 +200,7 @@ impl Supplicant {
         loop {
             let status = self.status(operation, until).await;
             let status = status.map_err(|e| e.with_effect(Effect::Unknown))?;
-            let is_new = |now: &&Participant| before.is_none_or(|old| old.member != now.member);
+            let is_new = |now: &&Participant| before.is_none_or(|old| !old.is_same(now));
             if let Some(now) = status.participant().filter(is_new) {
                 return Ok(now.clone());
             }
