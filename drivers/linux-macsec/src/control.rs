@@ -361,3 +361,6 @@ pub fn fuzz(input: &[u8]) {
     let _ = decode_networks(input);
     let _ = decode_status(input);
 }
+
+#[cfg(test)]
+mod tests;

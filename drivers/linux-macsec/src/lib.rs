@@ -9,6 +9,8 @@ pub mod proto;
 mod roll;
 mod slots;
 mod supplicant;
+#[cfg(test)]
+mod tests;
 
 pub use device::LinuxMacsec;
 pub use mka::LinuxMka;
