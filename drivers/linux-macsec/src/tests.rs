@@ -330,16 +330,12 @@ async fn zeroizing_leaves_a_key_that_no_device_has() {
     let (end, socket) = open(daemon()).await.unwrap();
     let staged = stage(&end, 2).await;
     end.zeroize(&channel()).await.unwrap();
-    let (running, file) = (socket.now().running.clone(), socket.now().file.clone());
-    assert!(running != file && running != "02".repeat(16));
+    let daemon = socket.now().clone();
+    assert!(daemon.running != daemon.file && daemon.running != "02".repeat(16));
     let error = end.activate(&staged).await.unwrap_err();
     assert_eq!(outcome(&error), (ErrorKind::NotReady, Effect::None));
-    let caks: Vec<String> = {
-        let daemon = socket.now();
-        let all = daemon.commands.iter().filter(|c| c.contains("mka_cak"));
-        all.cloned().collect()
-    };
-    assert_ne!(caks[0], caks[1]);
+    let mut caks = daemon.commands.iter().filter(|c| c.contains("mka_cak"));
+    assert_ne!(caks.next(), caks.next());
 }
 
 #[tokio::test(start_paused = true)]

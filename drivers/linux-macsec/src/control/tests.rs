@@ -24,7 +24,7 @@ fn recorded_states_are_decoded() {
         .filter(|reply| !reply.starts_with(b"ifname"))
         .map(|reply| decode_status(reply).unwrap())
         .collect();
-    assert_eq!(all.len(), 10);
+    assert_eq!(all.len(), 11);
     let first = &all[0];
     assert_eq!(first.state, "COMPLETED");
     assert_eq!(first.key_management.as_deref(), Some("NONE"));
