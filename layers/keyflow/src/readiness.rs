@@ -479,6 +479,18 @@ impl fmt::Display for Readiness {
         }
         writeln!(f, "steps: {}", steps_text(&self.steps))?;
         write!(f, "{}{}", self.exchange_wait, self.outage)?;
+        if matches!(self.outage, ExpectedOutage::Drops { .. }) {
+            let ends = End::BOTH.map(|end| &self.pair.end(end).capabilities().hitless);
+            let mut reasons: Vec<&str> = Vec::new();
+            for end in ends.into_iter().filter(|end| !end.is_hitless()) {
+                if !reasons.contains(&end.evidence()) {
+                    reasons.push(end.evidence());
+                }
+            }
+            for reason in reasons {
+                write!(f, "\nNot hitless: {reason}.")?;
+            }
+        }
         if matches!(
             self.half_done,
             HalfDoneRoll::FailsAtNextExchange | HalfDoneRoll::StopsAtActivation
