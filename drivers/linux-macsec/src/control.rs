@@ -138,12 +138,13 @@ pub fn recognise(datagram: &[u8]) -> Received {
 /// Positions of the secret value of a command.
 #[must_use]
 pub fn secrets(command: &[u8]) -> Vec<Range<usize>> {
-    let is_set = command.starts_with(SET_NETWORK);
     let name = command.windows(CAK.len()).position(|part| part == CAK);
-    match name {
-        Some(at) if is_set => vec![at + CAK.len()..command.len()],
-        _ => Vec::new(),
-    }
+    let is_set = command.starts_with(SET_NETWORK);
+    let start = name.filter(|_| is_set).map(|at| at + CAK.len());
+    start
+        .map(|start| start..command.len())
+        .into_iter()
+        .collect()
 }
 
 /// Reads `macsec_policy` of a network.

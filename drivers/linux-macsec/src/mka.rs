@@ -408,7 +408,8 @@ impl Encryptor for LinuxMka {
                 if now.ckn != id.as_bytes() {
                     let what = format!(
                         "wpa_supplicant has reassociated with key {} instead of key {id}: another \
-                         program has set it; stage the key again at both ends",
+                         program has set it, or wpa_supplicant has restarted; stage the key \
+                         again at both ends",
                         name_of(&now)
                     );
                     return Err(Error::misbehaved(DeviceMisbehaved::ChangeNotApplied, what)
