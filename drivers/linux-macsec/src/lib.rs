@@ -97,7 +97,7 @@ pub fn driver() -> LinuxMacsecDriver {
     LinuxMacsecDriver
 }
 
-/// What keys an interface.
+/// Source of the keys of an interface.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Mode {
     /// This driver sets SAKs in the kernel.
