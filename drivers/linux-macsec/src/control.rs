@@ -186,7 +186,7 @@ fn encode_set(network: u32, name: &[u8], value: &[u8]) -> Zeroizing<Vec<u8>> {
     command
 }
 
-/// The words of a refusal; `None` for other replies.
+/// The words of a refusal; `None` if the daemon did not refuse.
 fn refusal(reply: &[u8]) -> Option<ControlError> {
     let words = reply.trim_ascii();
     let is_refusal = words.starts_with(b"FAIL") || words == b"UNKNOWN COMMAND";

@@ -97,7 +97,7 @@ pub fn driver() -> LinuxMacsecDriver {
     LinuxMacsecDriver
 }
 
-/// Source of the keys of an interface.
+/// The party that sets the traffic keys of an interface.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Mode {
     /// This driver sets SAKs in the kernel.

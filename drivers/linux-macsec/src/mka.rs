@@ -46,7 +46,7 @@ const PARTICIPANT: &str = "participant";
 /// Of a baseline: there was no participant.
 const NO_PARTICIPANT: &str = "none";
 
-/// Changes by this handle to the key of the daemon, which cannot be read back.
+/// Changes of the key of the daemon by this handle: the key is not read back.
 #[derive(Debug, Clone, Default)]
 struct Held {
     /// The key that was set last.
@@ -146,7 +146,7 @@ fn is_secured(kay: &Kay, participant: &Participant) -> bool {
     kay.is_secured && participant.live_peers > 0 && kay.keys > 0
 }
 
-/// Returns the state of the participant, as text.
+/// The state of MKA and of its participant, as text.
 fn describe(kay: &Kay, participant: &Participant) -> String {
     let secured = if kay.is_secured {
         "secured"

@@ -213,8 +213,8 @@ async fn a_roll_says_what_it_does_to_traffic() {
 
 #[tokio::test(start_paused = true)]
 async fn daemons_that_cannot_be_keyed_are_refused_with_what_to_do() {
-    type Case = (&'static str, fn(&mut Daemon));
-    let cases: [Case; 7] = [
+    type Change = fn(&mut Daemon);
+    let cases: [(&str, Change); 7] = [
         ("exactly one", |d| d.networks = 2),
         ("exactly one", |d| d.networks = 0),
         ("set it to 1", |d| d.policy = "0"),

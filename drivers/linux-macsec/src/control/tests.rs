@@ -77,11 +77,7 @@ fn the_commands_are_those_that_were_recorded() {
     let cak: Vec<u8> = [0x01, 0x23, 0x45, 0x67, 0x89, 0xab, 0xcd, 0xef].repeat(2);
     let command = encode_set_cak(0, &cak);
     assert!(!recorded(std::str::from_utf8(&command).unwrap()).is_empty());
-    assert_eq!(
-        command.capacity(),
-        command.len(),
-        "it did not grow, which would leave a copy"
-    );
+    assert_eq!(command.capacity(), command.len(), "no copy is left");
     let ckn = hex::decode("6fa459eaee8a4ca4894edb77e160355e").unwrap();
     let command = encode_set_ckn(0, &ckn);
     assert!(!recorded(std::str::from_utf8(&command).unwrap()).is_empty());
