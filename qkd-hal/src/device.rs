@@ -196,6 +196,15 @@ impl Health {
     pub fn with_faults(state: HealthState, faults: Vec<String>) -> Self {
         Self { state, faults }
     }
+    /// Creates a health with the given state if there are faults, and one that is `Ok` otherwise.
+    #[must_use]
+    pub fn from_faults(state: HealthState, faults: Vec<String>) -> Self {
+        if faults.is_empty() {
+            Self::ok()
+        } else {
+            Self::with_faults(state, faults)
+        }
+    }
 }
 
 /// Facts about an opened device that need no I/O.

@@ -212,11 +212,7 @@ impl Protocol for SbSwitch {
         if ![0, 330].contains(&error) {
             faults.push(format!("error {error:03}"));
         }
-        Ok(if faults.is_empty() {
-            Health::ok()
-        } else {
-            Health::with_faults(HealthState::Degraded, faults)
-        })
+        Ok(Health::from_faults(HealthState::Degraded, faults))
     }
 
     fn parameters(&self) -> &[ParameterSpec] {

@@ -330,10 +330,7 @@ impl Device for LinuxMacsec {
                     .to_owned(),
             );
         }
-        Ok(match faults.is_empty() {
-            true => Health::ok(),
-            false => Health::with_faults(state, faults),
-        })
+        Ok(Health::from_faults(state, faults))
     }
 
     async fn telemetry(&self) -> Result<Vec<Reading>> {

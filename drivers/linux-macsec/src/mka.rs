@@ -285,10 +285,7 @@ impl Device for LinuxMka {
                  roll a new key to both ends"
             ));
         }
-        Ok(match faults.is_empty() {
-            true => Health::ok(),
-            false => Health::with_faults(HealthState::Degraded, faults),
-        })
+        Ok(Health::from_faults(HealthState::Degraded, faults))
     }
 
     async fn telemetry(&self) -> Result<Vec<Reading>> {

@@ -303,11 +303,7 @@ impl Device for SrosMacsec {
                 ));
             }
         }
-        Ok(if faults.is_empty() {
-            Health::ok()
-        } else {
-            Health::with_faults(HealthState::Degraded, faults)
-        })
+        Ok(Health::from_faults(HealthState::Degraded, faults))
     }
 
     async fn telemetry(&self) -> Result<Vec<Reading>> {

@@ -236,8 +236,7 @@ impl Device for PacketLight {
                 HealthState::Failed,
                 [vec!["the node says that it is down".to_owned()], faults].concat(),
             ),
-            _ if faults.is_empty() => Health::ok(),
-            _ => Health::with_faults(HealthState::Degraded, faults),
+            _ => Health::from_faults(HealthState::Degraded, faults),
         })
     }
 

@@ -245,11 +245,7 @@ impl Device for Polatis {
             .filter(|(_, s)| *s == PortState::Failed)
             .map(|(p, _)| format!("port {p} has failed"));
         let faults: Vec<String> = failed.collect();
-        Ok(if faults.is_empty() {
-            Health::ok()
-        } else {
-            Health::with_faults(HealthState::Degraded, faults)
-        })
+        Ok(Health::from_faults(HealthState::Degraded, faults))
     }
 
     async fn telemetry(&self) -> Result<Vec<Reading>> {

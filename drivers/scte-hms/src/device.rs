@@ -231,11 +231,7 @@ impl Device for ScteHms {
                 now.control.name()
             ));
         }
-        Ok(if faults.is_empty() {
-            Health::ok()
-        } else {
-            Health::with_faults(HealthState::Degraded, faults)
-        })
+        Ok(Health::from_faults(HealthState::Degraded, faults))
     }
 
     async fn telemetry(&self) -> Result<Vec<Reading>> {

@@ -195,11 +195,7 @@ impl Device for Qline {
         {
             faults.push("no address on the White Rabbit network".to_owned());
         }
-        Ok(if faults.is_empty() {
-            Health::ok()
-        } else {
-            Health::with_faults(HealthState::Degraded, faults)
-        })
+        Ok(Health::from_faults(HealthState::Degraded, faults))
     }
 
     async fn telemetry(&self) -> Result<Vec<Reading>> {

@@ -639,7 +639,7 @@ fn refused(operation: Operation, rejected: SwitchRejection) -> Error {
 impl_device! { Switch, base,
     async fn health(&self) -> Result<Health> {
         let failed: Vec<_> = self.lock().failed.iter().map(|p| format!("port {p} has failed")).collect();
-        Ok(if failed.is_empty() { Health::ok() } else { Health::with_faults(HealthState::Degraded, failed) })
+        Ok(Health::from_faults(HealthState::Degraded, failed))
     }
 }
 

@@ -486,7 +486,7 @@ impl ApplyDeviceFault for ForcedRekeyEndpoint {
 impl_device! { ForcedRekeyEndpoint, base,
     async fn health(&self) -> Result<Health> {
         let faults = if self.link.has_failed(self.end) { vec!["the key exchange failed".to_owned()] } else { Vec::new() };
-        Ok(if faults.is_empty() { Health::ok() } else { Health::with_faults(qkd_hal::device::HealthState::Failed, faults) })
+        Ok(Health::from_faults(qkd_hal::device::HealthState::Failed, faults))
     }
 }
 

@@ -452,7 +452,7 @@ impl_device! { ProtectionSwitch, base,
         for (id, group) in &*self.lock() {
             faults.extend(group.paths().enumerate().filter(|(n, _)| group.failed(*n)).map(|(_, path)| format!("path {path} of group {id} has failed")));
         }
-        Ok(if faults.is_empty() { Health::ok() } else { Health::with_faults(HealthState::Degraded, faults) })
+        Ok(Health::from_faults(HealthState::Degraded, faults))
     }
 }
 
