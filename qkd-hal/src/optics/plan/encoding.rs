@@ -24,6 +24,7 @@ use crate::{
     optics::{CrossConnect, Port},
 };
 use minicbor::{Decoder, Encoder, data::Type};
+use sha2::{Digest, Sha256};
 use std::{collections::BTreeSet, convert::Infallible};
 
 /// First item of the encoding.
@@ -55,7 +56,8 @@ impl Plan {
         let plan = decode(&mut Decoder::new(bytes))
             .map_err(|e| Error::invalid(format!("the bytes are not an encoded plan: {e}")))?;
         plan.check_steps()?;
-        if plan.to_bytes() == bytes {
+        // Only the canonical encoding has the digest of the plan.
+        if plan.digest[..] == Sha256::digest(bytes)[..] {
             Ok(plan)
         } else {
             Err(Error::invalid("the encoding of the plan is not canonical"))
