@@ -99,7 +99,7 @@ pub struct Kay {
     pub keys: u64,
     /// Identifier of the channel on which the interface sends; `None` if it is not shown.
     pub sci: Option<Sci>,
-    /// `None`: there is none.
+    /// `None` while MKA has not started one.
     pub participant: Option<Participant>,
 }
 
@@ -219,7 +219,7 @@ fn expect_word(reply: &[u8], word: &[u8]) -> Result<(), ControlError> {
 /// Decodes the reply to a command that reads one value. The value is safe to show.
 ///
 /// # Errors
-/// [`ControlError`]; `Refused` if there is no such value.
+/// [`ControlError`]; `Refused` for a value that does not exist.
 pub fn decode_value(reply: &[u8]) -> Result<String, ControlError> {
     match refusal(reply) {
         Some(error) => Err(error),

@@ -73,8 +73,8 @@ pub static INFO: DriverInfo = DriverInfo {
     unknowns: &[
         "salt and SSCI of a QKD key: cipher suites with packet numbers of 64 bits are refused",
         "counters of interfaces whose MACsec is offloaded to hardware",
-        "the key that is staged in wpa_supplicant: it is never read back, and an interrupted roll is \
-         completed with a fresh key",
+        "the key that is staged in wpa_supplicant: it is never read back, and an interrupted roll \
+         is completed with a fresh key",
         "traffic counters of MKA: the control interface of wpa_supplicant has none",
     ],
     parameters: &[UriParameter {
@@ -83,8 +83,8 @@ pub static INFO: DriverInfo = DriverInfo {
         required: false,
     }],
     probes: &[],
-    resynchronises: "After a failed exchange the socket is replaced, and late answers go to the old \
-        one. Netlink also has sequence numbers: an answer to an earlier request is ignored.",
+    resynchronises: "After a failed exchange the socket is replaced, and late answers go to the \
+        old one. Netlink also has sequence numbers: an answer to an earlier request is ignored.",
 };
 
 /// The driver for MACsec of Linux.

@@ -160,7 +160,14 @@ async fn run(command: Command) -> io::Result<()> {
         } => {
             let all: Vec<_> = profiles::all()
                 .iter()
-                .map(|p| json!({"name": p.name, "title": p.title, "settings": p.settings, "has_wire": p.has_wire}))
+                .map(|p| {
+                    json!({
+                        "name": p.name,
+                        "title": p.title,
+                        "settings": p.settings,
+                        "has_wire": p.has_wire,
+                    })
+                })
                 .collect();
             print_json(&all)
         }

@@ -1,6 +1,6 @@
 //! wpa_supplicant 2.10 with the driver `macsec_linux`: two daemons with MACsec Key Agreement (MKA)
 //! by a preshared CAK, and the wire between them. Datagrams of their control interfaces go in and
-//! come out as octets; there are no sockets.
+//! come out as octets, without sockets.
 //!
 //! Sources: hostapd git, `wpa_supplicant/ctrl_iface.c` and `src/pae/ieee802_1x_kay.c`;
 //! wpa_supplicant.conf(5); IEEE 802.1X-2010, table 9-3. Answers were recorded from Debian's
@@ -136,12 +136,9 @@ impl State {
     fn flow(&mut self, now: Duration, per_second: f64) {
         let begun = self.settled;
         self.settled = now.max(begun);
-        let passing = self
-            .session
-            .passing_since()
-            .map_or(Duration::ZERO, |since| {
-                self.settled.saturating_sub(since.max(begun))
-            });
+        let passing = self.session.keyed_at().map_or(Duration::ZERO, |since| {
+            self.settled.saturating_sub(since.max(begun))
+        });
         let blocked = self.settled.saturating_sub(begun).saturating_sub(passing);
         for (traffic, meter) in self.traffic.iter_mut().zip(&mut self.meters) {
             let frames = meter.frames(blocked.as_secs_f64(), per_second);

@@ -15,7 +15,7 @@ use crate::{
 use qkd_driver_kit::link::{datagram::DatagramService, memory::Endpoint};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha12Rng;
-use std::{io, path::Path, sync::Arc};
+use std::{io, sync::Arc};
 use zeroize::Zeroizing;
 
 /// The profiles of this vendor. Their driver is that of MACsec in Linux.
@@ -89,7 +89,7 @@ fn start(profile: &'static Profile, options: &Options) -> io::Result<RunningEmul
     for ((n, setting), service) in (1..).zip(&SOCKETS).zip(services) {
         let path = sockets::path(options, setting, &folder, &format!("{n}.ctl"))?;
         let uri = format!("linux-macsec+unixgram://{}", sockets::plain(&path)?);
-        tasks.push(DatagramSocket::bind(Path::new(&path))?.serve(service));
+        tasks.push(DatagramSocket::bind(&path)?.serve(service));
         ready.endpoint("unixgram", path.display(), Some(uri));
     }
     let mut running = RunningEmulator::new(ready, controls);

@@ -6,7 +6,7 @@ use zeroize::Zeroizing;
 
 /// Time between two hellos (IEEE 802.1X-2010, table 9-3).
 pub(super) const HELLO: Duration = Duration::from_secs(2);
-/// Time after which a silent peer is no longer live (IEEE 802.1X-2010, table 9-3).
+/// Time for which a silent peer remains live (IEEE 802.1X-2010, table 9-3).
 const LIFE: Duration = Duration::from_secs(6);
 /// When a participant has sent its first hello.
 const FIRST_HELLO: Duration = Duration::from_millis(200);
@@ -124,14 +124,9 @@ impl Session {
         self.associate(end, now);
     }
 
-    /// When the present agreement began, and both got the key.
-    fn keyed_at(&self) -> Option<Duration> {
+    /// When both have the key of the present agreement, and frames pass.
+    pub(super) fn keyed_at(&self) -> Option<Duration> {
         Some(self.agreed_since? + DISTRIBUTED)
-    }
-
-    /// Since when, or from when on, frames pass.
-    pub(super) fn passing_since(&self) -> Option<Duration> {
-        self.keyed_at()
     }
 
     /// Notes whether the participants agree after a change.

@@ -427,8 +427,8 @@ async fn stopped(family: Family, n: usize) -> (World, RollOutcome) {
     (world, outcome)
 }
 
-/// The evidence names the effects of a roll on the interface, and the state after an interrupted roll
-/// is the worse of both declarations.
+/// The evidence names the effects of a roll on the interface, and the state after an interrupted
+/// roll is the worse of both declarations.
 #[tokio::test(start_paused = true)]
 async fn a_roll_that_makes_the_interface_anew_says_so_before_a_key_is_taken() {
     let world = World::new(Family::LinuxMka, 1).await;

@@ -6,8 +6,8 @@ use qkd_hal::{
     units::Bits,
 };
 use qkd_hardware::OpenContext;
-use qkd_keyflow::{EncryptorPair, End, Recovery, RollEnd, RollOutcome, RollRecord, Step};
-use std::sync::Arc;
+use qkd_keyflow::{EncryptorPair, End, Recovery, Roll, RollEnd, RollOutcome, RollRecord, Step};
+use std::{sync::Arc, time::Duration};
 
 /// The two key managers of an emulated QKD pair.
 pub(crate) struct KeySource {
@@ -73,9 +73,15 @@ pub(crate) async fn open_pair_with(
 
 /// Rolls once with a key of the source, and checks that both ends confirm.
 pub(crate) async fn roll(pair: &EncryptorPair, source: &KeySource) -> Result<()> {
-    let roll = pair.readiness().await?.ready()?;
-    let [key, twin] = source.take(roll.key_size()).await?;
+    let (roll, [key, twin]) = prepare(pair, source).await?;
     confirmed(roll.run([&key, &twin], &mut ()).await?)
+}
+
+/// Checks that a pair is ready, and takes a key for it.
+pub(crate) async fn prepare(pair: &EncryptorPair, source: &KeySource) -> Result<(Roll, [Key; 2])> {
+    let roll = pair.readiness().await?.ready()?;
+    let keys = source.take(roll.key_size()).await?;
+    Ok((roll, keys))
 }
 
 /// Checks that both ends confirmed.
@@ -121,7 +127,7 @@ pub(crate) async fn roll_with_wrong_key(
     {
         far.encryptor().activate(&far_staged).await?;
     }
-    let wait = std::time::Duration::from_secs(3);
+    let wait = Duration::from_secs(3);
     let confirmation = near.encryptor().confirm(&staged, wait).await?;
     Ok(if confirmation.is_confirmed() {
         Err(confirmation.evidence().to_owned())
@@ -143,8 +149,7 @@ pub(crate) async fn stage_near_only(
     source: &KeySource,
 ) -> Result<Vec<RollRecord>> {
     let near = pair.end(End::Near);
-    let roll = pair.readiness().await?.ready()?;
-    let [key, _] = source.take(roll.key_size()).await?;
+    let (_, [key, _]) = prepare(pair, source).await?;
     let staged = near.encryptor().stage(near.channel(), &key).await?;
     let mut records = begun_near(key.id());
     records.push(RollRecord::Staged {

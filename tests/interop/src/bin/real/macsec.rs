@@ -96,11 +96,6 @@ impl Script<'_> {
         let Interfaces { network, macs } = self.interfaces;
         let next = self.an.map_or(0, |an| (an + 1) % 4);
         let old = self.an.map_or("none".to_owned(), |an| an.to_string());
-        let hex = |bytes: &[u8]| {
-            bytes
-                .iter()
-                .fold(String::new(), |s, b| s + &format!("{b:02x}"))
-        };
         let mut child = Command::new(script)
             .args([
                 self.way,
@@ -109,11 +104,11 @@ impl Script<'_> {
                 &network.names[1],
                 &macs[1],
             ])
-            .args([&next.to_string(), &old, &hex(key.id().as_bytes())])
+            .args([&next.to_string(), &old, &hex::encode(key.id().as_bytes())])
             .stdin(Stdio::piped())
             .spawn()
             .map_err(|e| format!("roll-macsec cannot be run: {e}"))?;
-        let text = Zeroizing::new(hex(key.expose()) + "\n");
+        let text = Zeroizing::new(hex::encode(key.expose()) + "\n");
         if let Some(mut input) = child.stdin.take() {
             let sent = input.write_all(text.as_bytes());
             sent.map_err(|e| format!("roll-macsec: {e}"))?;

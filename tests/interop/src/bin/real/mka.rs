@@ -1,5 +1,5 @@
-//! MACsec of the kernel with MKA: two wpa_supplicant daemons, whose CAK `wpa_cli` replaces. No
-//! driver of this project uses their control socket yet.
+//! MACsec of the kernel with MKA: two wpa_supplicant daemons, whose CAK `wpa_cli` replaces. The
+//! driver that uses their control socket is not yet called here.
 
 use crate::{
     real::{
@@ -12,7 +12,6 @@ use crate::{
 };
 use qkd_hal::{Key, units::Bits};
 use std::{
-    fmt::Write,
     fs,
     process::Stdio,
     time::{Duration, Instant},
@@ -33,13 +32,6 @@ struct Daemons<'a> {
     _processes: Processes,
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
-}
-
 impl<'a> Daemons<'a> {
     fn start(network: &'a Network, keys: &[Key; 2]) -> Result<Self, String> {
         let folder = tempfile::tempdir().map_err(|e| e.to_string())?;
@@ -51,8 +43,8 @@ impl<'a> Daemons<'a> {
                  eapol_flags=0\n macsec_policy=1\n macsec_replay_protect=1\n \
                  macsec_replay_window=0\n mka_cak={}\n mka_ckn={}\n mka_priority={}\n}}\n",
                 control.display(),
-                hex(key.expose()),
-                hex(key.id().as_bytes()),
+                hex::encode(key.expose()),
+                hex::encode(key.id().as_bytes()),
                 16 + end
             );
             let file = folder.path().join(format!("{end}.conf"));
@@ -91,7 +83,7 @@ impl<'a> Daemons<'a> {
     /// MKA alone is secured, too, where the kernel has no cipher for them.
     fn is_secured(&self, end: usize, key: &Key) -> bool {
         let status = self.client(end, &["status"]).unwrap_or_default();
-        let name = format!("ckn={}", hex(key.id().as_bytes()));
+        let name = format!("ckn={}", hex::encode(key.id().as_bytes()));
         let has = |wanted: &str| status.lines().any(|line| line == wanted);
         let netns = self.network.names[end].as_str();
         let shown = tool("ip", &["-n", netns, "macsec", "show"]).unwrap_or_default();
@@ -119,7 +111,7 @@ impl<'a> Daemons<'a> {
     /// Gives both ends a CAK, and has them start anew: nothing else makes the daemon use it.
     fn give(&self, keys: &[Key; 2]) -> Result<(), String> {
         for (end, key) in keys.iter().enumerate() {
-            let (cak, ckn) = (hex(key.expose()), hex(key.id().as_bytes()));
+            let (cak, ckn) = (hex::encode(key.expose()), hex::encode(key.id().as_bytes()));
             for command in [
                 &["set_network", "0", "mka_cak", &cak][..],
                 &["set_network", "0", "mka_ckn", &ckn],

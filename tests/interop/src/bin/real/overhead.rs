@@ -20,9 +20,7 @@ pub(crate) async fn measure(uris: &[String; 2], source: &KeySource) -> Result<f6
         .map_err(text)?;
     let (mut took, mut waited) = (Duration::ZERO, Duration::ZERO);
     for _ in 0..ROLLS {
-        let roll = pair.readiness().await.map_err(text)?;
-        let roll = roll.ready().map_err(text)?;
-        let [key, twin] = source.take(roll.key_size()).await.map_err(text)?;
+        let (roll, [key, twin]) = keys::prepare(&pair, source).await.map_err(text)?;
         let before = transcript.records().len();
         let begun = Instant::now();
         let outcome = roll.run([&key, &twin], &mut ()).await.map_err(text)?;

@@ -72,12 +72,12 @@ fn say(word: &str, read: &mut impl FnMut(&mut [u8]) -> Result<(), String>) -> Re
 /// The forms in which a copy of a key would be found.
 fn forms(key: &[u8]) -> [Vec<u8>; 4] {
     let hex = |upper: bool| {
-        let digits: String = key.iter().map(|b| format!("{b:02x}")).collect();
-        if upper {
-            digits.to_uppercase().into_bytes()
+        let digits = if upper {
+            hex::encode_upper(key)
         } else {
-            digits.into_bytes()
-        }
+            hex::encode(key)
+        };
+        digits.into_bytes()
     };
     [
         key.to_vec(),

@@ -91,15 +91,11 @@ struct Daemons {
 impl Daemons {
     fn start(esp: Esp, network: &Network) -> Result<Self, String> {
         let folder = tempfile::tempdir().map_err(|e| e.to_string())?;
-        let mut secret = String::new();
-        for byte in random_bytes()? {
-            let _ = write!(secret, "{byte:02x}");
-        }
         let mut new = Self {
             esp,
             processes: Processes::default(),
             folder,
-            secret,
+            secret: hex::encode(random_bytes()?),
         };
         for end in 0..2 {
             let file = new.folder.path().join(format!("{end}.toml"));
