@@ -15,7 +15,7 @@ use qkd_driver_kit::{
     Driver, DriverInfo, OpenContext, OpenedDevice,
     context::MEMORY_TRANSPORT,
     driver_info::{Transport, Verification, VerificationScope},
-    link::datagram::DatagramPeer,
+    link::{datagram::DatagramPeer, netlink::is_interface_name},
 };
 use qkd_hal::{Assumption, DeviceKind, DeviceUri, Error, Maturity, Result, event::EventHub};
 use std::sync::Arc;
@@ -77,8 +77,7 @@ fn interface_name(uri: &DeviceUri) -> Result<String> {
         (_, name) if uri.host().is_empty() => name,
         _ => "",
     };
-    let is_name = |c: char| c.is_ascii_graphic() && c != '/' && c != ':';
-    if name.is_empty() || name.len() > proto::MAX_NAME || !name.chars().all(is_name) {
+    if !is_interface_name(name) {
         return Err(Error::invalid(format!(
             "{uri} names no interface; write linux-macsec+netlink:///macsec0"
         )));
