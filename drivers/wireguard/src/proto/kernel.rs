@@ -389,4 +389,4 @@ fn check_encoding(mut peer: Peer) {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
