@@ -94,20 +94,24 @@ impl Serving {
     }
 }
 
-fn profiles() -> Vec<String> {
+/// Names of the profiles, and whether they have a wire.
+fn profiles() -> Vec<(String, bool)> {
     let (code, out, err) = run(&["list", "--output", "json"]);
     assert_eq!((code, err.as_str()), (0, ""));
     let all: Value = serde_json::from_str(&out).unwrap();
     all.as_array()
         .unwrap()
         .iter()
-        .map(|p| p["name"].as_str().unwrap().to_owned())
+        .map(|p| {
+            let name = p["name"].as_str().unwrap().to_owned();
+            (name, p["has_wire"].as_bool().unwrap())
+        })
         .collect()
 }
 
 #[test]
 fn profiles_are_listed_and_begin_with_their_drivers_folder() {
-    let names = profiles();
+    let names: Vec<String> = profiles().into_iter().map(|(name, _)| name).collect();
     assert_eq!(
         names.iter().collect::<BTreeSet<_>>().len(),
         names.len(),
@@ -144,8 +148,18 @@ fn profiles_are_listed_and_begin_with_their_drivers_folder() {
 }
 
 #[test]
+fn a_profile_without_a_wire_says_so_and_is_not_started() {
+    for (name, _) in profiles().into_iter().filter(|(_, has_wire)| !has_wire) {
+        let (code, out, err) = run(&["run", &name]);
+        assert_ne!(code, 0, "{name}");
+        assert_eq!(out, "", "{name}");
+        assert!(err.contains(&name) && err.contains("in memory"), "{err}");
+    }
+}
+
+#[test]
 fn each_profile_reports_where_it_is_in_one_line_and_ends_with_its_input() {
-    for name in profiles() {
+    for (name, _) in profiles().into_iter().filter(|(_, has_wire)| *has_wire) {
         let mut serving = Serving::start(&["run", &name]);
         let ready = serving.line();
         let keys: BTreeSet<_> = ready

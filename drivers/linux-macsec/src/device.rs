@@ -180,17 +180,7 @@ impl LinuxMacsec {
     }
 
     fn check_channel(&self, channel: &ChannelId) -> Result<()> {
-        if channel.0 == self.interface.name() {
-            return Ok(());
-        }
-        Err(Error::new(
-            ErrorKind::NotFound,
-            format!(
-                "there is no channel `{}`; there is: {}",
-                qkd_hal::text::printable(&channel.0, 60),
-                self.interface.name()
-            ),
-        ))
+        crate::check_channel(channel, self.interface.name())
     }
 
     fn channel_of<'a>(&self, secy: &'a Secy) -> Result<&'a Channel> {

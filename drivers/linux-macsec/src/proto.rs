@@ -1,10 +1,8 @@
 //! Requests and answers of MACsec interfaces (`linux/if_macsec.h`, `linux/if_link.h`). Pure.
 
+pub use qkd_driver_kit::link::netlink::NetlinkError as ProtoError;
 use qkd_driver_kit::link::netlink::{
     self, Content, GENERIC_HEADER, Message, Request, attributes, flag, u32_at,
-};
-pub use qkd_driver_kit::link::netlink::{
-    MAX_INTERFACE_NAME as MAX_NAME, NetlinkError as ProtoError,
 };
 use std::ops::Range;
 use zeroize::Zeroizing;

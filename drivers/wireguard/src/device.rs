@@ -100,7 +100,8 @@ impl Implementation {
                  wireguard-go 0.0.20220316: 0 of 20,834 packets lost"
             }
             Self::Kernel => {
-                "the session before is used until the handshake has ended; measured on Linux 6.1 (Debian): 0 of 92,490 packets lost in one roll"
+                "the session before is used until the handshake has ended; measured on Linux \
+                 6.1 (Debian): 0 of 92,490 packets lost in one roll"
             }
         }
     }
@@ -111,7 +112,8 @@ impl Implementation {
                  traffic lost in each roll"
             }
             Self::Kernel => {
-                "the session ends at once; measured on Linux 6.1 (Debian): 15 ms of traffic lost in each roll, on an emulated processor"
+                "the session ends at once; measured on Linux 6.1 (Debian) on an emulated \
+                 processor: 15 ms of traffic lost in each roll"
             }
         }
     }

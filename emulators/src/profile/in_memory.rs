@@ -69,6 +69,12 @@ impl InMemory {
         &self.uris
     }
 
+    /// The endpoints with their names, in the order of the URIs.
+    #[must_use]
+    pub fn endpoints(&self) -> &[(String, Endpoint)] {
+        &self.endpoints
+    }
+
     /// Puts another service in front of each SNMP agent, such as one that damages answers.
     #[must_use]
     pub fn with_agents(

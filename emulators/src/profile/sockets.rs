@@ -118,20 +118,12 @@ impl SocketPair {
         profile: &'static Profile,
         options: &Options,
     ) -> io::Result<RunningEmulator> {
-        if options.listen.is_some() {
-            return Err(invalid(format!(
-                "profile {} has Unix sockets; set socket-1 and socket-2",
-                profile.name
-            )));
-        }
+        refuse_address(profile, options)?;
         let folder = folder()?;
         let mut ready = StartupInfo::new(profile.name);
         let mut sockets = Vec::new();
         for ((n, setting), file) in (1..).zip(&SOCKETS).zip(&self.files) {
-            let path = match options.text(setting.name, "") {
-                "" => folder.path().join(format!("{n}.{}", self.suffix)),
-                text => absolute(text)?,
-            };
+            let path = path(options, setting, &folder, &format!("{n}.{}", self.suffix))?;
             let socket = UnixSocket::bind(&path)?;
             let parameters = self.parameters(file.as_ref(), folder.path(), n - 1)?;
             let uri = format!("{}+unix://{}{parameters}", self.driver, plain(&path)?);
@@ -169,17 +161,37 @@ impl SocketPair {
     }
 }
 
-fn absolute(text: &str) -> io::Result<PathBuf> {
-    std::path::absolute(text)
+/// Refuses an address to listen at.
+pub(crate) fn refuse_address(profile: &Profile, options: &Options) -> io::Result<()> {
+    if options.listen.is_some() {
+        return Err(invalid(format!(
+            "profile {} has Unix sockets; set socket-1 and socket-2",
+            profile.name
+        )));
+    }
+    Ok(())
 }
 
-fn folder() -> io::Result<tempfile::TempDir> {
+/// The path of a socket: that of the setting, or a name in the folder.
+pub(crate) fn path(
+    options: &Options,
+    setting: &Setting,
+    folder: &tempfile::TempDir,
+    name: &str,
+) -> io::Result<PathBuf> {
+    match options.text(setting.name, "") {
+        "" => Ok(folder.path().join(name)),
+        text => std::path::absolute(text),
+    }
+}
+
+pub(crate) fn folder() -> io::Result<tempfile::TempDir> {
     tempfile::Builder::new().prefix("qkd-emu-").tempdir()
 }
 
 /// The path of a socket or file in a URI. Characters that a path of a URI cannot have are refused,
 /// as is a path that is not UTF-8.
-fn plain(path: &Path) -> io::Result<String> {
+pub(crate) fn plain(path: &Path) -> io::Result<String> {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "/-._~".contains(c);
     match path.to_str().filter(|text| text.chars().all(is_plain)) {
         Some(text) => Ok(text.to_owned()),

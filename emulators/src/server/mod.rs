@@ -2,6 +2,7 @@
 //! server is that of `northbound/etsi014`. Faults of the wire are applied here.
 
 pub mod bytes;
+pub mod datagram;
 pub mod memory;
 pub mod pty;
 pub mod snmp;

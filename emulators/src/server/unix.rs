@@ -14,24 +14,23 @@ use std::{
 };
 use tokio::net::{UnixListener, UnixStream};
 
-/// A listening socket and its file, which is removed at the end.
+/// The file of a socket, which is removed at the end.
 #[derive(Debug)]
-pub struct UnixSocket {
-    listener: UnixListener,
+pub(crate) struct SocketFile {
     path: PathBuf,
     /// Device and inode of the file, so that the file of another process is never removed.
     file: (u64, u64),
 }
 
-impl UnixSocket {
-    /// Listens at this path, with mode 0600. The socket file of a process that no longer listens is
-    /// replaced. Must be called within a tokio runtime.
-    ///
-    /// # Errors
-    /// `AddrInUse` if a process listens there; `AlreadyExists` for a file of another kind; errors
-    /// of the file system.
-    pub fn bind(path: &Path) -> io::Result<Self> {
-        check_replaceable(path)?;
+impl SocketFile {
+    /// Creates a socket at this path, with mode 0600. The socket file of a process that no longer
+    /// serves it, as `connect` finds out, is replaced.
+    pub(crate) fn create<T>(
+        path: &Path,
+        connect: impl FnOnce(&Path) -> io::Result<()>,
+        bind: impl FnOnce(&Path) -> io::Result<T>,
+    ) -> io::Result<(T, Self)> {
+        check_replaceable(path, connect)?;
         let folder = match path.parent() {
             Some(parent) if !parent.as_os_str().is_empty() => parent,
             _ => Path::new("."),
@@ -43,25 +42,46 @@ impl UnixSocket {
             .rand_bytes(4)
             .tempdir_in(folder)?;
         let made = private.path().join("s");
-        let listener = UnixListener::bind(&made)?;
+        let socket = bind(&made)?;
         std::fs::set_permissions(&made, Permissions::from_mode(0o600))?;
         let metadata = std::fs::symlink_metadata(&made)?;
         std::fs::rename(&made, path)?;
-        Ok(Self {
-            listener,
+        let file = Self {
             path: path.to_owned(),
             file: (metadata.dev(), metadata.ino()),
-        })
+        };
+        Ok((socket, file))
+    }
+}
+
+/// A listening socket and its file, which is removed at the end.
+#[derive(Debug)]
+pub struct UnixSocket {
+    listener: UnixListener,
+    file: SocketFile,
+}
+
+impl UnixSocket {
+    /// Listens at this path, with mode 0600. The socket file of a process that no longer listens is
+    /// replaced. Must be called within a tokio runtime.
+    ///
+    /// # Errors
+    /// `AddrInUse` if a process listens there; `AlreadyExists` for a file of another kind; errors
+    /// of the file system.
+    pub fn bind(path: &Path) -> io::Result<Self> {
+        let connect = |path: &Path| BlockingStream::connect(path).map(drop);
+        let (listener, file) = SocketFile::create(path, connect, |path| UnixListener::bind(path))?;
+        Ok(Self { listener, file })
     }
 
     /// Path of the socket.
     #[must_use]
     pub fn path(&self) -> &Path {
-        &self.path
+        &self.file.path
     }
 }
 
-fn check_replaceable(path: &Path) -> io::Result<()> {
+fn check_replaceable(path: &Path, connect: impl FnOnce(&Path) -> io::Result<()>) -> io::Result<()> {
     let metadata = match std::fs::symlink_metadata(path) {
         Ok(metadata) => metadata,
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -75,7 +95,7 @@ fn check_replaceable(path: &Path) -> io::Result<()> {
             "exists and is not a socket; remove it or choose another path",
         );
     }
-    match BlockingStream::connect(path) {
+    match connect(path) {
         Err(e) if e.kind() == io::ErrorKind::ConnectionRefused => Ok(()),
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(e) if e.kind() == io::ErrorKind::PermissionDenied => Err(e),
@@ -86,7 +106,7 @@ fn check_replaceable(path: &Path) -> io::Result<()> {
     }
 }
 
-impl Drop for UnixSocket {
+impl Drop for SocketFile {
     fn drop(&mut self) {
         let own = std::fs::symlink_metadata(&self.path)
             .is_ok_and(|metadata| (metadata.dev(), metadata.ino()) == self.file);

@@ -22,6 +22,7 @@
 //! | [`thorlabs_osw`] | Thorlabs OSW switches, USB serial |
 //! | [`veriqloud_qline`] | Veriqloud Qline: the servers of Alice and Bob |
 //! | [`wireguard`] | WireGuard userspace devices, UAPI |
+//! | [`wpa_supplicant`] | wpa_supplicants with MKA at the ends of a pair, control interface |
 //!
 //! A new vendor is a folder, its module below and its entry in `PROFILES`.
 
@@ -41,6 +42,7 @@ pub mod strongswan;
 pub mod thorlabs_osw;
 pub mod veriqloud_qline;
 pub mod wireguard;
+pub mod wpa_supplicant;
 
 use crate::profile::Profile;
 
@@ -58,6 +60,7 @@ pub(crate) const PROFILES: &[&[Profile]] = &[
     polatis::profile::PROFILES,
     scte_hms::profile::PROFILES,
     linux_macsec::profile::PROFILES,
+    wpa_supplicant::profile::PROFILES,
     strongswan::profile::PROFILES,
     thorlabs_osw::profile::PROFILES,
     veriqloud_qline::profile::PROFILES,

@@ -479,7 +479,22 @@ impl fmt::Display for Readiness {
         }
         writeln!(f, "steps: {}", steps_text(&self.steps))?;
         write!(f, "{}{}", self.exchange_wait, self.outage)?;
-        if self.half_done == HalfDoneRoll::FailsAtNextExchange {
+        if matches!(self.outage, ExpectedOutage::Drops { .. }) {
+            let ends = End::BOTH.map(|end| &self.pair.end(end).capabilities().hitless);
+            let mut reasons: Vec<&str> = Vec::new();
+            for end in ends.into_iter().filter(|end| !end.is_hitless()) {
+                if !reasons.contains(&end.evidence()) {
+                    reasons.push(end.evidence());
+                }
+            }
+            for reason in reasons {
+                write!(f, "\nNot hitless: {reason}.")?;
+            }
+        }
+        if matches!(
+            self.half_done,
+            HalfDoneRoll::FailsAtNextExchange | HalfDoneRoll::StopsAtActivation
+        ) {
             write!(f, "\nIf the roll is interrupted, {}.", self.half_done)?;
         }
         if let Some(warning) = clear_traffic([&self.near.status, &self.far.status]) {
@@ -510,12 +525,14 @@ fn all_steps(pair: &EncryptorPair) -> Vec<PlannedStep> {
 
 /// The worse of the states that both ends declare.
 fn half_done(pair: &EncryptorPair) -> HalfDoneRoll {
-    let worse = HalfDoneRoll::FailsAtNextExchange;
-    if pair.any(|end| end.capabilities().half_done_roll == worse) {
-        worse
-    } else {
-        pair.end(End::Near).capabilities().half_done_roll
-    }
+    let declared = |state| pair.any(|end| end.capabilities().half_done_roll == state);
+    [
+        HalfDoneRoll::StopsAtActivation,
+        HalfDoneRoll::FailsAtNextExchange,
+    ]
+    .into_iter()
+    .find(|state| declared(*state))
+    .unwrap_or(pair.end(End::Near).capabilities().half_done_roll)
 }
 
 /// The size of the key to take, if both ends take a key of one role.

@@ -111,6 +111,9 @@ pub enum HalfDoneRoll {
     /// The traffic key before continues to protect traffic until the next key exchange, which
     /// fails until both ends have one key.
     FailsAtNextExchange,
+    /// An activation ends the traffic key before at once. From the first activation on, no traffic
+    /// passes until both ends have activated one key.
+    StopsAtActivation,
     /// The device takes no key.
     NotApplicable,
 }
@@ -122,6 +125,9 @@ impl fmt::Display for HalfDoneRoll {
             Self::FailsAtNextExchange => {
                 "traffic passes until the next key exchange, which fails until both ends have one \
                  key"
+            }
+            Self::StopsAtActivation => {
+                "traffic stops at the first activation, until both ends have activated one key"
             }
             Self::NotApplicable => "the device takes no key",
         })
@@ -297,6 +303,18 @@ impl EncryptorCapabilities {
     #[must_use]
     pub fn with_hitless(mut self, hitless: Hitless) -> Self {
         self.hitless = hitless;
+        self
+    }
+    /// Sets the state of traffic after a roll that was not completed.
+    #[must_use]
+    pub fn with_half_done_roll(mut self, state: HalfDoneRoll) -> Self {
+        self.half_done_roll = state;
+        self
+    }
+    /// Sets that both ends must activate.
+    #[must_use]
+    pub fn with_activation_of_both(mut self) -> Self {
+        self.activate_both = true;
         self
     }
     /// Sets the declared gap of a roll that is not hitless.

@@ -74,6 +74,7 @@ pub(super) fn half_done_roll() -> impl Strategy<Value = HalfDoneRoll> {
     select(vec![
         PreviousKeyProtects,
         FailsAtNextExchange,
+        StopsAtActivation,
         NotApplicable,
     ])
 }

@@ -166,6 +166,7 @@ codecs! {
     jdsu_sb = "jdsu-sb.json", qkd_driver_jdsu_sb::proto::fuzz;
     leoni_eol = "leoni-eol.json", qkd_driver_leoni_eol::proto::fuzz;
     linux_macsec = "linux-macsec-kernel.json", qkd_driver_linux_macsec::proto::fuzz;
+    linux_macsec_mka = "wpa-supplicant.json", qkd_driver_linux_macsec::control::fuzz;
     nokia_sros_macsec = "nokia-sros-macsec.json", qkd_driver_nokia_sros_macsec::proto::fuzz;
     packetlight = "packetlight.json", qkd_driver_packetlight::proto::fuzz;
     polatis = "polatis.json", qkd_driver_polatis::fuzz;

@@ -271,7 +271,7 @@ impl Request {
     pub fn with_text(mut self, kind: u16, text: &str) -> Self {
         let at = self.0.len();
         self = self.with(kind, text.as_bytes());
-        if text.len() % 4 == 0 {
+        if text.len().is_multiple_of(4) {
             // There is no padding that could be its end.
             self.push(&[0]);
         }

@@ -19,6 +19,8 @@ use qkd_emulators::{
         forced::{ForcedRekeyEndpoint, ForcedRekeyLink, REKEY_OUTAGE},
         mka::{MkaEndpoint, MkaLink},
     },
+    profile::{InMemory, Options},
+    profiles,
     server::memory::attach,
     vendor::{
         linux_macsec::{self, MacsecPair, operator},
@@ -57,14 +59,17 @@ pub(crate) enum Family {
     WireGuard,
     /// Four slots, static SAKs.
     LinuxMacsec,
+    /// MKA by wpa_supplicant, which reassociates with a key that was set over the one before.
+    LinuxMka,
 }
 
-pub(crate) const FAMILIES: [Family; 5] = [
+pub(crate) const FAMILIES: [Family; 6] = [
     Family::Nokia,
     Family::PacketLight,
     Family::StrongSwan,
     Family::WireGuard,
     Family::LinuxMacsec,
+    Family::LinuxMka,
 ];
 
 impl Family {
@@ -74,7 +79,7 @@ impl Family {
             Self::PacketLight => "packetlight",
             Self::StrongSwan => "strongswan",
             Self::WireGuard => "wireguard",
-            Self::LinuxMacsec => "linux-macsec",
+            Self::LinuxMacsec | Self::LinuxMka => "linux-macsec",
         }
     }
 
@@ -238,7 +243,7 @@ impl<A: SnmpService> SnmpService for Gate<A> {
     }
 }
 
-/// The way to a kernel, which requests of an ended process do not pass.
+/// The way to a kernel or a daemon, which requests of an ended process do not pass.
 struct Kernel {
     sockets: Arc<dyn DatagramService>,
     exchanges: Arc<Exchanges>,
@@ -291,6 +296,7 @@ enum Devices {
     StrongSwan(Arc<CharonPair>, tempfile::TempDir),
     WireGuard(Arc<WireGuardPair>),
     LinuxMacsec(Arc<MacsecPair>),
+    LinuxMka(InMemory),
     Nokia(
         [Arc<qkd_emulators::wire::snmp::Agent<nokia::Nokia>>; 2],
         Arc<MkaLink>,
@@ -406,6 +412,7 @@ impl World {
             Family::StrongSwan => strongswan(seed),
             Family::WireGuard => Devices::WireGuard(wireguard(seed)),
             Family::LinuxMacsec => Devices::LinuxMacsec(macsec(Clock::default())),
+            Family::LinuxMka => Devices::LinuxMka(supplicants(seed)),
         };
         let world = Self {
             family,
@@ -527,6 +534,7 @@ impl World {
                     let file = folder.path().join(name);
                     format!("&connection=net&connections={}", file.display())
                 }
+                Devices::LinuxMka(_) => "&peer=wpa_supplicant".to_owned(),
             };
             let uri = |name: &str| format!("{driver}+mem://{name}?deadline=2s{}", own(name));
             let opened = [
@@ -568,13 +576,12 @@ impl World {
                 let pair = Arc::clone(pair);
                 byte_gate(Arc::new(move || pair.session(n)), exchanges)
             }),
-            Devices::LinuxMacsec(pair) => [0, 1].map(|n| {
-                let Endpoint::Datagram(sockets) = operator::endpoint(Arc::clone(pair), n) else {
-                    unreachable!("it is one of datagrams");
-                };
-                let exchanges = Arc::clone(exchanges);
-                Endpoint::Datagram(Arc::new(Kernel { sockets, exchanges }))
-            }),
+            Devices::LinuxMacsec(pair) => {
+                [0, 1].map(|n| datagram_gate(operator::endpoint(Arc::clone(pair), n), exchanges))
+            }
+            Devices::LinuxMka(memory) => {
+                [0, 1].map(|n| datagram_gate(memory.endpoints()[n].1.clone(), exchanges))
+            }
         }
     }
 
@@ -626,6 +633,7 @@ impl World {
                 keys: 1,
             },
             Devices::LinuxMacsec(pair) => sak_in_use(&pair.state(end)),
+            Devices::LinuxMka(memory) => cak_in_use(&memory.state(), end),
         })
     }
 
@@ -658,17 +666,92 @@ impl World {
                 operator::set_key(&pair, 0, 0, &[1; 16], secret);
                 sak_in_use(&pair.state(0)).fingerprint
             }
+            Family::LinuxMka => {
+                let memory = supplicants(0);
+                control(
+                    &memory,
+                    0,
+                    &format!("SET_NETWORK 0 mka_cak {}", hex::encode(secret)),
+                );
+                control(&memory, 0, "REASSOCIATE");
+                cak_in_use(&memory.state(), 0).fingerprint
+            }
         }
     }
 
-    pub(crate) fn traffic(&self) -> [Traffic; 2] {
-        [0, 1].map(|end| match &self.devices {
-            Devices::Nokia(_, link) => link.traffic_from(end),
-            Devices::PacketLight(_, link) => link.traffic_from(end),
-            Devices::StrongSwan(pair, _) => pair.traffic_from(end),
-            Devices::WireGuard(pair) => pair.traffic_from(end),
-            Devices::LinuxMacsec(pair) => pair.traffic_from(end),
-        })
+    /// Packets in both directions; `None` where the emulator has no traffic.
+    pub(crate) fn traffic(&self) -> Option<[Traffic; 2]> {
+        let of = |end| match &self.devices {
+            Devices::Nokia(_, link) => Some(link.traffic_from(end)),
+            Devices::PacketLight(_, link) => Some(link.traffic_from(end)),
+            Devices::StrongSwan(pair, _) => Some(pair.traffic_from(end)),
+            Devices::WireGuard(pair) => Some(pair.traffic_from(end)),
+            Devices::LinuxMacsec(pair) => Some(pair.traffic_from(end)),
+            Devices::LinuxMka(_) => None,
+        };
+        Some([of(0)?, of(1)?])
+    }
+
+    /// Whether both daemons have agreed on a traffic key; `None` for other families.
+    pub(crate) fn has_agreed(&self) -> Option<bool> {
+        let Devices::LinuxMka(memory) = &self.devices else {
+            return None;
+        };
+        let has_agreed = |end| {
+            let status = control(memory, end, "STATUS");
+            let has = |line: &str| status.lines().any(|l| l == line);
+            has("Secured=Yes")
+                && has("live_peers=1")
+                && (has("Number of Keys Distributed=1") || has("Number of Keys Received=1"))
+        };
+        Some(has_agreed(0) && has_agreed(1))
+    }
+}
+
+/// Daemons that use one key.
+fn supplicants(seed: u64) -> InMemory {
+    let options = Options {
+        seed,
+        ..Options::default()
+    };
+    profiles::in_memory("linux-macsec-mka-pair", &options).unwrap()
+}
+
+/// Sends a command to a daemon; returns its reply.
+fn control(memory: &InMemory, end: usize, command: &str) -> String {
+    let service = datagrams(memory.endpoints()[end].1.clone());
+    let reply = service.answer(DatagramPeer::Unix, command.as_bytes());
+    String::from_utf8(reply[0].to_vec()).unwrap()
+}
+
+/// The CAK of the participant that runs at an end, in the state text of the pair.
+fn cak_in_use(state: &str, end: usize) -> InUse {
+    let running = state
+        .lines()
+        .filter_map(|l| l.strip_prefix("running: CKN "));
+    let (ckn, fingerprint) = running
+        .collect::<Vec<_>>()
+        .get(end)
+        .and_then(|line| line.split_once(", CAK "))
+        .unwrap_or_else(|| panic!("{state}"));
+    InUse {
+        id: Some(hex::decode(ckn).unwrap()),
+        fingerprint: fingerprint.to_owned(),
+        keys: 1,
+    }
+}
+
+/// An endpoint of datagrams whose requests a process makes until it is cut.
+fn datagram_gate(endpoint: Endpoint, exchanges: &Arc<Exchanges>) -> Endpoint {
+    let exchanges = Arc::clone(exchanges);
+    let sockets = datagrams(endpoint);
+    Endpoint::Datagram(Arc::new(Kernel { sockets, exchanges }))
+}
+
+fn datagrams(endpoint: Endpoint) -> Arc<dyn DatagramService> {
+    match endpoint {
+        Endpoint::Datagram(service) => service,
+        _ => unreachable!("it is one of datagrams"),
     }
 }
 

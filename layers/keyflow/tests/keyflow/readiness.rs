@@ -6,7 +6,9 @@ use crate::{
 };
 use qkd_hal::{
     Assumption, Effect, Error, ErrorKind, Key, Operation,
-    encryptor::{ChannelState, Confirmation, FailureMode, Hitless, KeyForm, KeySizes, Staged},
+    encryptor::{
+        ChannelState, Confirmation, FailureMode, HalfDoneRoll, Hitless, KeyForm, KeySizes, Staged,
+    },
     units::Bits,
 };
 use qkd_keyflow::{
@@ -423,6 +425,27 @@ async fn stopped(family: Family, n: usize) -> (World, RollOutcome) {
     });
     let outcome = outcome.await.unwrap();
     (world, outcome)
+}
+
+/// The evidence names the effects of a roll on the interface, and the state after an interrupted roll
+/// is the worse of both declarations.
+#[tokio::test(start_paused = true)]
+async fn a_roll_that_makes_the_interface_anew_says_so_before_a_key_is_taken() {
+    let world = World::new(Family::LinuxMka, 1).await;
+    let exchanges = Exchanges::cut_at(None);
+    let readiness = world.run(&exchanges, async |pair| pair.readiness().await);
+    let readiness = readiness.await.unwrap();
+    assert_eq!(readiness.half_done, HalfDoneRoll::StopsAtActivation);
+    let text = readiness.to_string();
+    for part in [
+        "activate at both ends",
+        "for up to 14s (declared)",
+        "addresses and routes are lost",
+        "If the roll is interrupted, traffic stops at the first activation",
+    ] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    assert_eq!(text.matches("Not hitless").count(), 1, "{text}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -10,6 +10,7 @@ mod real {
     pub(crate) mod macsec;
     pub(crate) mod mka;
     pub(crate) mod network;
+    pub(crate) mod overhead;
     pub(crate) mod processes;
     pub(crate) mod qemu;
     pub(crate) mod secrets;

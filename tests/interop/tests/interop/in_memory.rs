@@ -431,6 +431,7 @@ async fn no_state_holds_a_key() {
         "packetlight-pair",
         "nokia-sros-macsec-pair",
         "linux-macsec-pair",
+        "linux-macsec-mka-pair",
         "strongswan-pair",
         "wireguard-pair",
     ] {

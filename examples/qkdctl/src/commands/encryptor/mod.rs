@@ -281,9 +281,10 @@ async fn activate(
         output::print(output, "encryptor/activate", &report, || {
             let warning = match declared.activation {
                 _ if !drops_traffic => String::new(),
-                Activation::ForcedReinitialisation => {
-                    "Traffic drops while the device re-initialises.\n".to_owned()
-                }
+                Activation::ForcedReinitialisation => format!(
+                    "Traffic drops while the device re-initialises: {}.\n",
+                    declared.hitless.evidence()
+                ),
                 _ => format!("Traffic may drop: {}.\n", declared.hitless.evidence()),
             };
             format!(

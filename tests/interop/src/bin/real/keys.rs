@@ -51,10 +51,19 @@ pub(crate) async fn open_pair(
     uris: &[String; 2],
     channels: [Option<&str>; 2],
 ) -> Result<EncryptorPair> {
+    open_pair_with(uris, channels, &OpenContext::new()).await
+}
+
+/// Opens the devices of both ends in a context.
+pub(crate) async fn open_pair_with(
+    uris: &[String; 2],
+    channels: [Option<&str>; 2],
+    context: &OpenContext,
+) -> Result<EncryptorPair> {
     let registry = qkd_hardware::registry();
     let mut ends = Vec::new();
     for (uri, channel) in uris.iter().zip(channels) {
-        let opened = registry.open(uri, &OpenContext::new()).await?;
+        let opened = registry.open(uri, context).await?;
         ends.push(RollEnd::open(opened.encryptor()?, channel).await?);
     }
     let [near, far] = <[RollEnd; 2]>::try_from(ends)
@@ -66,7 +75,12 @@ pub(crate) async fn open_pair(
 pub(crate) async fn roll(pair: &EncryptorPair, source: &KeySource) -> Result<()> {
     let roll = pair.readiness().await?.ready()?;
     let [key, twin] = source.take(roll.key_size()).await?;
-    match roll.run([&key, &twin], &mut ()).await? {
+    confirmed(roll.run([&key, &twin], &mut ()).await?)
+}
+
+/// Checks that both ends confirmed.
+pub(crate) fn confirmed(outcome: RollOutcome) -> Result<()> {
+    match outcome {
         RollOutcome::Ended(report) if report.is_confirmed() => Ok(()),
         RollOutcome::Ended(report) => Err(Error::new(
             ErrorKind::NotReady,

@@ -6,6 +6,7 @@ use crate::{
         capture::Capture,
         keys::{self, KeySource},
         network::{INNER, Network, OUTER, Rules},
+        overhead,
         processes::{Processes, wait_for},
         secrets,
     },
@@ -185,10 +186,17 @@ pub(crate) async fn run(esp: Esp, rolls: usize) -> Result<String, String> {
     };
     let trial = Trial::run(&network, &pair, &source, rolls, losses).await?;
 
-    // The driver has the same copies with both.
-    let memory = match esp {
-        Esp::Libipsec => secrets::run(&pair, &source, &uris[0]).await?,
-        Esp::Kernel => "as with kernel-libipsec".to_owned(),
+    // The driver is the same with both.
+    let (memory, overhead) = match esp {
+        Esp::Libipsec => {
+            let ratio = overhead::measure(&uris, &source).await?;
+            let overhead = format!("a roll takes {ratio:.2} times the daemons' own time");
+            (secrets::run(&pair, &source, &uris[0]).await?, overhead)
+        }
+        Esp::Kernel => {
+            let as_there = "as with kernel-libipsec".to_owned();
+            (as_there.clone(), as_there)
+        }
     };
 
     // One end restarts in the middle of a roll: the roll fails, and a recovery makes the link again.
@@ -220,7 +228,7 @@ pub(crate) async fn run(esp: Esp, rolls: usize) -> Result<String, String> {
     }
     Ok(format!(
         "{}, {trial}; after a restart of one end in a roll: {recovered}; a wrong key: {reported}; \
-         memory: {memory}",
+         memory: {memory}; time: {overhead}",
         pair.end(End::Near)
             .encryptor()
             .identity()
