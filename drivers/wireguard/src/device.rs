@@ -113,7 +113,7 @@ impl Implementation {
             }
             Self::Kernel => {
                 "the session ends at once; measured on Linux 6.1 (Debian) on an emulated \
-                 processor: 15 ms of traffic lost in each roll"
+                 processor: 3 ms to 15 ms of traffic lost in each roll"
             }
         }
     }

@@ -311,7 +311,7 @@ pub struct Message<'a> {
     pub kind: u16,
     flags: u16,
     sequence: u32,
-    /// What follows its header.
+    /// Content after its header.
     pub payload: &'a [u8],
     /// Position of the payload in the datagram.
     at: usize,
@@ -462,7 +462,7 @@ fn find_secrets(
     let outer = range.clone();
     for attribute in attributes(&datagram[range]) {
         let Ok((kind, value)) = attribute else {
-            // Attributes cannot be told apart: all of it may be secret.
+            // The attributes are malformed: all of it may be secret.
             found.push(outer);
             return;
         };
