@@ -3,16 +3,11 @@
 use crate::proto::{self, Change, Direction, ProtoError, Secy};
 use qkd_driver_kit::link::{
     Disclosure,
-    datagram::{DatagramExchange, DatagramLink, Datagrams},
+    datagram::{DatagramLink, Datagrams},
+    netlink::{self, Access, NetlinkSocket, parts},
 };
 use qkd_hal::{DeviceMisbehaved, Effect, Error, ErrorKind, Operation, Result};
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU32, Ordering},
-    },
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 use zeroize::Zeroizing;
 
@@ -21,11 +16,10 @@ const DUMPS: usize = 5;
 
 /// An interface. Each request has its own deadline.
 pub(crate) struct Interface {
-    route: Arc<dyn DatagramLink>,
-    generic: Arc<dyn DatagramLink>,
+    route: NetlinkSocket,
+    generic: NetlinkSocket,
     name: String,
     family: u16,
-    sequence: AtomicU32,
     deadline: Duration,
 }
 
@@ -34,17 +28,6 @@ pub(crate) struct Interface {
 enum Socket {
     Route,
     Generic,
-}
-
-/// Effect of a request on the device.
-#[derive(Clone, Copy)]
-enum Request {
-    Read,
-    Change,
-}
-
-fn parts(all: &Datagrams) -> impl Iterator<Item = &[u8]> {
-    all.iter().map(|one| one.as_slice())
 }
 
 fn refused(error: ProtoError, name: &str) -> Error {
@@ -86,23 +69,22 @@ impl Interface {
         deadline: Duration,
     ) -> Result<Self> {
         let mut interface = Self {
-            route,
-            generic,
+            route: NetlinkSocket::new(route),
+            generic: NetlinkSocket::new(generic),
             name,
             family: 0,
-            sequence: AtomicU32::new(0),
             deadline,
         };
         let answer = interface
             .exchange(
                 Operation::Channels.name(),
                 Socket::Generic,
-                proto::encode_get_family,
-                Request::Read,
+                |sequence| netlink::encode_get_family(sequence, proto::FAMILY_NAME),
+                Access::Read,
                 interface.until(),
             )
             .await?;
-        interface.family = proto::decode_family(parts(&answer)).map_err(|error| match error {
+        interface.family = netlink::decode_family(parts(&answer)).map_err(|error| match error {
             ProtoError::Errno(2) => Error::unsupported(
                 "open",
                 "the kernel has no MACsec: load its module (`modprobe macsec`)",
@@ -130,33 +112,17 @@ impl Interface {
         operation: &'static str,
         socket: Socket,
         encode: impl FnOnce(u32) -> Zeroizing<Vec<u8>> + Send,
-        request: Request,
+        access: Access,
         until: Instant,
     ) -> Result<Datagrams> {
-        let (link, disclosure) = match socket {
+        let (socket, disclosure) = match socket {
             // Links have no keys.
             Socket::Route => (&self.route, Disclosure::Public),
             Socket::Generic => (&self.generic, Disclosure::Secret(proto::secrets)),
         };
-        let sequence = self
-            .sequence
-            .fetch_add(1, Ordering::Relaxed)
-            .wrapping_add(1);
-        let within = until.saturating_duration_since(Instant::now());
-        let exchange = DatagramExchange::new(operation, encode(sequence), within, move |seen| {
-            proto::recognise(sequence, seen)
-        })
-        .with_disclosures(disclosure, disclosure);
-        match request {
-            Request::Read => link
-                .exchange(exchange.read_only())
-                .await
-                .map_err(|e| e.into_read_error(operation)),
-            Request::Change => link
-                .exchange(exchange)
-                .await
-                .map_err(|e| e.into_change_error(operation)),
-        }
+        socket
+            .exchange(operation, encode, disclosure, access, until)
+            .await
     }
 
     /// Reads the interface. Its index is asked for each time: an interface that was made again has
@@ -166,7 +132,7 @@ impl Interface {
         let fail = |error| refused(error, &self.name);
         let encode = |sequence| proto::encode_get_link(sequence, &self.name);
         let answer = self
-            .exchange(operation, Socket::Route, encode, Request::Read, until)
+            .exchange(operation, Socket::Route, encode, Access::Read, until)
             .await?;
         let link = proto::decode_link(parts(&answer))
             .map_err(fail)?
@@ -180,7 +146,7 @@ impl Interface {
         for attempt in 1.. {
             let encode = |sequence| proto::encode_dump(self.family, sequence);
             let answer = self
-                .exchange(operation, Socket::Generic, encode, Request::Read, until)
+                .exchange(operation, Socket::Generic, encode, Access::Read, until)
                 .await?;
             match proto::decode_dump(parts(&answer), link) {
                 Err(ProtoError::Interrupted) if attempt < DUMPS => {}
@@ -211,7 +177,7 @@ impl Interface {
                 operation.name(),
                 Socket::Generic,
                 encode,
-                Request::Change,
+                Access::Change,
                 until,
             )
             .await?;
@@ -232,7 +198,7 @@ impl Interface {
                 operation.name(),
                 Socket::Route,
                 encode,
-                Request::Change,
+                Access::Change,
                 until,
             )
             .await?;

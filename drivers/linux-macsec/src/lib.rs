@@ -21,7 +21,7 @@ use qkd_driver_kit::{
     Driver, DriverInfo, OpenContext, OpenedDevice,
     context::MEMORY_TRANSPORT,
     driver_info::{Transport, UriParameter, Verification, VerificationScope},
-    link::datagram::DatagramPeer,
+    link::{datagram::DatagramPeer, netlink::is_interface_name},
 };
 use qkd_hal::{
     Assumption, DeviceKind, DeviceUri, Error, ErrorKind, Maturity, Result, encryptor::ChannelId,
@@ -152,8 +152,7 @@ fn check_channel(channel: &ChannelId, name: &str) -> Result<()> {
 }
 
 fn check_name(uri: &DeviceUri, name: &str, example: &str) -> Result<String> {
-    let is_name = |c: char| c.is_ascii_graphic() && c != '/' && c != ':';
-    if name.is_empty() || name.len() > proto::MAX_NAME || !name.chars().all(is_name) {
+    if !is_interface_name(name) {
         return Err(Error::invalid(format!(
             "{uri} names no interface; write {example}"
         )));

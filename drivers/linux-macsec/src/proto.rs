@@ -1,31 +1,21 @@
 //! Requests and answers of MACsec interfaces (`linux/if_macsec.h`, `linux/if_link.h`). Pure.
-//!
-//! The messages are encoded here and not by a library, so that a key is in one buffer only, which
-//! is wiped.
 
-mod netlink;
-
-pub(crate) use netlink::recognise;
-
-use netlink::{Message, Request, attributes, flag, u16_at, u32_at};
-use std::{fmt, ops::Range};
+pub use qkd_driver_kit::link::netlink::NetlinkError as ProtoError;
+use qkd_driver_kit::link::netlink::{
+    self, Content, GENERIC_HEADER, Message, Request, attributes, flag, u32_at,
+};
+use std::ops::Range;
 use zeroize::Zeroizing;
 
 /// Octets of a key id (`MACSEC_KEYID_LEN`).
 pub const KEY_ID_BYTES: u8 = 16;
 /// Number of associations of a channel in one direction.
 pub const ASSOCIATIONS: u8 = 4;
-/// Longest name of an interface (`IFNAMSIZ`, without its end).
-pub const MAX_NAME: usize = 15;
 /// Receive channels that are read; a driven interface has one.
 const MAX_CHANNELS: usize = 64;
 
-/// Family of the controller of generic netlink (`GENL_ID_CTRL`).
-const CONTROLLER: u16 = 0x10;
-/// `CTRL_CMD_GETFAMILY`, `CTRL_ATTR_FAMILY_ID`, `CTRL_ATTR_FAMILY_NAME`
-const GET_FAMILY: u8 = 3;
-const FAMILY_ID: u16 = 1;
-const FAMILY_NAME: u16 = 2;
+/// Name of the family of generic netlink (`MACSEC_GENL_NAME`).
+pub(crate) const FAMILY_NAME: &str = "macsec";
 
 /// Attributes of a MACsec message (`enum macsec_attrs`).
 mod attr {
@@ -65,30 +55,6 @@ mod link {
 
 /// Kind of a MACsec interface.
 const KIND: &[u8] = b"macsec\0";
-
-/// Why an answer cannot be used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ProtoError {
-    /// The kernel refused the request, with this number (`errno.h`).
-    Errno(u32),
-    /// The interface changed while it was read.
-    Interrupted,
-    /// The part of this name has another form.
-    Malformed(&'static str),
-    /// The part of this name is missing.
-    Missing(&'static str),
-}
-
-impl fmt::Display for ProtoError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Errno(number) => write!(f, "the kernel refused the request: errno {number}"),
-            Self::Interrupted => f.write_str("the interface changed while it was read"),
-            Self::Malformed(what) => write!(f, "{what} of the answer is malformed"),
-            Self::Missing(what) => write!(f, "the answer has no {what}"),
-        }
-    }
-}
 
 /// Identifier of a secure channel: MAC address and port.
 pub type Sci = [u8; 8];
@@ -220,14 +186,6 @@ impl Cipher {
     }
 }
 
-/// Encodes the question for the number of the family `macsec`.
-pub(crate) fn encode_get_family(sequence: u32) -> Zeroizing<Vec<u8>> {
-    Request::new(CONTROLLER, 0, sequence)
-        .header(&[GET_FAMILY, 1, 0, 0])
-        .with(FAMILY_NAME, b"macsec\0")
-        .finish()
-}
-
 /// Encodes the question for all MACsec interfaces (`MACSEC_CMD_GET_TXSC`).
 pub(crate) fn encode_dump(family: u16, sequence: u32) -> Zeroizing<Vec<u8>> {
     Request::new(family, flag::DUMP, sequence)
@@ -302,11 +260,9 @@ fn link_header(index: u32) -> [u8; link::HEADER] {
 
 /// Encodes the question for the link of this name.
 pub(crate) fn encode_get_link(sequence: u32, name: &str) -> Zeroizing<Vec<u8>> {
-    let mut text = name.as_bytes().to_vec();
-    text.push(0);
     Request::new(link::GET, 0, sequence)
         .header(&link_header(0))
-        .with(link::NAME, &text)
+        .with_text(link::NAME, name)
         .finish()
 }
 
@@ -323,8 +279,10 @@ pub(crate) fn encode_set_encoding(sequence: u32, index: u32, number: u8) -> Zero
 
 /// Positions of keys in a request to the family `macsec` or in an answer.
 pub(crate) fn secrets(message: &[u8]) -> Vec<Range<usize>> {
-    netlink::secrets(message, 4, |outer, inner| {
-        outer == attr::SA_CONFIG && matches!(inner, sa::KEY | sa::SALT)
+    netlink::secrets(message, GENERIC_HEADER, |path| match path {
+        [attr::SA_CONFIG] => Content::Attributes,
+        [attr::SA_CONFIG, sa::KEY | sa::SALT] => Content::Secret,
+        _ => Content::Public,
     })
 }
 
@@ -333,20 +291,6 @@ pub(crate) fn decode_change<'a>(
     answer: impl IntoIterator<Item = &'a [u8]>,
 ) -> Result<(), ProtoError> {
     netlink::replies(answer).map(|_| ())
-}
-
-/// Reads the number of the family.
-pub(crate) fn decode_family<'a>(
-    answer: impl IntoIterator<Item = &'a [u8]>,
-) -> Result<u16, ProtoError> {
-    for message in netlink::replies(answer)? {
-        for attribute in attributes(message.payload.get(4..).unwrap_or_default()) {
-            if let (FAMILY_ID, value) = attribute? {
-                return u16_at(value, 0).ok_or(ProtoError::Malformed("the family number"));
-            }
-        }
-    }
-    Err(ProtoError::Missing("family number"))
 }
 
 /// A link, as rtnetlink shows it.
@@ -392,7 +336,7 @@ pub(crate) fn decode_dump<'a>(
     link: Link,
 ) -> Result<Option<Secy>, ProtoError> {
     for message in netlink::replies(answer)? {
-        let body = message.payload.get(4..).unwrap_or_default();
+        let body = message.payload.get(GENERIC_HEADER..).unwrap_or_default();
         let mut is_wanted = false;
         for attribute in attributes(body) {
             if let (attr::IFINDEX, value) = attribute? {
@@ -574,13 +518,13 @@ fn sci(value: &[u8]) -> Result<Sci, ProtoError> {
 
 /// Feeds every decoder with bytes from outside, for fuzzing.
 pub fn fuzz(input: &[u8]) {
-    let _ = recognise(101, input);
+    let _ = netlink::recognise(101, input);
     for span in secrets(input) {
         assert!(span.start <= span.end && span.end <= input.len());
     }
     let answer = || std::iter::once(input);
     let _ = decode_change(answer());
-    let _ = decode_family(answer());
+    let _ = netlink::decode_family(answer());
     let _ = decode_link(answer());
     let link = Link {
         index: 3,

@@ -1,9 +1,9 @@
 //! The interface as an `Encryptor`: each peer is a channel.
 
 use crate::{
-    interface::Interface,
+    interface::{Implementation, Interface},
     proto::{
-        self, HANDSHAKE_INTERVAL, HANDSHAKE_RETRY, HandshakeTime, KEY_BYTES, Peer, PresharedKey,
+        Change, HANDSHAKE_INTERVAL, HANDSHAKE_RETRY, HandshakeTime, KEY_BYTES, Peer, PresharedKey,
         SESSION_LIFETIME,
     },
 };
@@ -86,8 +86,45 @@ fn key_form() -> KeyForm {
     )
 }
 
+impl Implementation {
+    fn model(self) -> &'static str {
+        match self {
+            Self::Userspace => "userspace",
+            Self::Kernel => "Linux kernel",
+        }
+    }
+    fn waiting_evidence(self) -> &'static str {
+        match self {
+            Self::Userspace => {
+                "the session before is used until the handshake has ended; measured on \
+                 wireguard-go 0.0.20220316: 0 of 20,834 packets lost"
+            }
+            Self::Kernel => {
+                "the session before is used until the handshake has ended; measured on Linux \
+                 6.1 (Debian): 0 of 92,490 packets lost in one roll"
+            }
+        }
+    }
+    fn replacement_evidence(self) -> &'static str {
+        match self {
+            Self::Userspace => {
+                "the session ends at once; measured on wireguard-go 0.0.20220316: 26 ms of \
+                 traffic lost in each roll"
+            }
+            Self::Kernel => {
+                "the session ends at once; measured on Linux 6.1 (Debian) on an emulated \
+                 processor: 3 ms to 15 ms of traffic lost in each roll"
+            }
+        }
+    }
+}
+
 /// Returns the declarations of an interface with these peers.
-fn declare(method: RollMethod, peers: &[Peer]) -> EncryptorCapabilities {
+fn declare(
+    method: RollMethod,
+    implementation: Implementation,
+    peers: &[Peer],
+) -> EncryptorCapabilities {
     let declared = match method {
         RollMethod::Wait => {
             // A peer makes a handshake when it sends. Without keepalive messages at this end, no
@@ -103,20 +140,13 @@ fn declare(method: RollMethod, peers: &[Peer]) -> EncryptorCapabilities {
                         HANDSHAKE_INTERVAL + HANDSHAKE_RETRY + Duration::from_secs(seconds.into())
                     }),
             };
-            let hitless = Hitless::yes(
-                "the session before is used until the handshake has ended; measured on \
-                 wireguard-go 0.0.20220316: 0 of 20,834 packets lost",
-            );
+            let hitless = Hitless::yes(implementation.waiting_evidence());
             EncryptorCapabilities::next_exchange(key_form(), longest, hitless)
         }
-        RollMethod::Replace => EncryptorCapabilities::forced_reinitialisation(
-            key_form(),
-            Some(REPLACEMENT_OUTAGE),
-        )
-        .with_hitless(Hitless::no(
-            "the session ends at once; measured on wireguard-go 0.0.20220316: 26 ms of traffic \
-             lost in each roll",
-        )),
+        RollMethod::Replace => {
+            EncryptorCapabilities::forced_reinitialisation(key_form(), Some(REPLACEMENT_OUTAGE))
+                .with_hitless(Hitless::no(implementation.replacement_evidence()))
+        }
     };
     declared.with_policies(PolicyOwner::ByController, PolicyOwner::ByDevice)
 }
@@ -174,7 +204,7 @@ impl WireGuard {
             capabilities: Capabilities::none()
                 .with(&operations)
                 .with_emulated(&[Op::Health]),
-            encryptor: declare(method, &peers),
+            encryptor: declare(method, interface.implementation(), &peers),
             interface,
             method,
             events,
@@ -278,10 +308,10 @@ impl WireGuard {
     /// Replaces a peer, and checks that the device shows it as it was.
     async fn replace(&self, operation: Operation, peer: &Peer, key: &PresharedKey) -> Result<()> {
         let until = self.until();
-        let request = proto::encode_replace(peer, key);
+        let change = Change::Replace { peer, key };
         let set = self
             .interface
-            .set(operation, request, Effect::Partial, until);
+            .set(operation, &change, Effect::Partial, until);
         if let Err(error) = set.await {
             // A refusal does not report which lines were carried out.
             return Err(match error.kind() {
@@ -340,7 +370,7 @@ impl Device for WireGuard {
         self.interface
             .peers(Operation::Identity, self.until())
             .await?;
-        Ok(Identity::new("WireGuard").with_model("userspace"))
+        Ok(Identity::new("WireGuard").with_model(self.interface.implementation().model()))
     }
 
     async fn health(&self) -> Result<Health> {
@@ -377,7 +407,7 @@ impl Device for WireGuard {
     }
 
     async fn close(&self) -> Result<()> {
-        self.interface.link().close().await;
+        self.interface.close().await;
         self.events.close();
         Ok(())
     }
@@ -433,12 +463,15 @@ impl Encryptor for WireGuard {
         let number = self.numbers.hash_one(bytes.expose());
         let held = Held::Staged(key.id().clone(), number);
         let held_before = self.held().insert(peer.public_key, held);
-        let request = proto::encode_set_preshared_key(&peer.public_key, &bytes);
+        let change = Change::PresharedKey {
+            peer: &peer.public_key,
+            key: &bytes,
+        };
         let until = self.until();
         // The request changes one value, or none.
         let set = self
             .interface
-            .set(Operation::Stage, request, Effect::None, until)
+            .set(Operation::Stage, &change, Effect::None, until)
             .await;
         if let Err(error) = set {
             if error.effect() == Effect::None {

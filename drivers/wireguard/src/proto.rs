@@ -1,9 +1,12 @@
 //! The cross-platform configuration protocol of WireGuard: lines `key=value` over a Unix socket.
+//! [`kernel`] has the same for interfaces of the Linux kernel, over generic netlink.
 //!
 //! A request is `get=1` or `set=1`, the lines of a change, and an empty line. A reply ends with
 //! `errno=` and an empty line (<https://www.wireguard.com/xplatform/>).
 
-use qkd_driver_kit::link::bytes::Frame;
+pub mod kernel;
+
+use qkd_driver_kit::link::{bytes::Frame, netlink::NetlinkError};
 use std::{fmt, ops::Range, time::Duration};
 use zeroize::{Zeroize, Zeroizing};
 
@@ -38,6 +41,8 @@ pub enum ProtoError {
     TooMany(&'static str),
     /// The device refused the request with this number.
     Errno(i64),
+    /// The answer of the kernel cannot be used.
+    Kernel(NetlinkError),
 }
 
 impl fmt::Display for ProtoError {
@@ -47,11 +52,18 @@ impl fmt::Display for ProtoError {
             Self::Value(key) => write!(f, "the value of `{key}` cannot be read"),
             Self::TooMany(what) => write!(f, "the reply has too many {what}"),
             Self::Errno(number) => write!(f, "the device refused the request with errno {number}"),
+            Self::Kernel(error) => error.fmt(f),
         }
     }
 }
 
 impl std::error::Error for ProtoError {}
+
+impl From<NetlinkError> for ProtoError {
+    fn from(error: NetlinkError) -> Self {
+        Self::Kernel(error)
+    }
+}
 
 /// Time of a handshake since 1970, as the device reports it. Zero: there was none.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -158,6 +170,24 @@ impl fmt::Debug for Peer {
             .field("last_handshake", &self.last_handshake)
             .finish_non_exhaustive()
     }
+}
+
+/// A change of the preshared key of a peer.
+pub enum Change<'a> {
+    /// Sets it, if there is such a peer. It is used at the next handshake.
+    PresharedKey {
+        /// Public key of the peer.
+        peer: &'a [u8; KEY_BYTES],
+        /// Its new preshared key.
+        key: &'a PresharedKey,
+    },
+    /// Removes the peer and adds it again, which ends its session.
+    Replace {
+        /// The peer, whose configuration is kept.
+        peer: &'a Peer,
+        /// Its new preshared key.
+        key: &'a PresharedKey,
+    },
 }
 
 /// Finds the end of a reply: an empty line.
@@ -308,10 +338,16 @@ impl SecretText {
     }
 }
 
-/// The request that sets the preshared key of a peer, if there is such a peer. It is used at the
-/// next handshake.
+/// Encodes a change.
 #[must_use]
-pub fn encode_set_preshared_key(
+pub fn encode_set(change: &Change<'_>) -> Zeroizing<Vec<u8>> {
+    match change {
+        Change::PresharedKey { peer, key } => encode_preshared_key(peer, key),
+        Change::Replace { peer, key } => encode_replace(peer, key),
+    }
+}
+
+fn encode_preshared_key(
     peer: &[u8; KEY_BYTES],
     preshared_key: &PresharedKey,
 ) -> Zeroizing<Vec<u8>> {
@@ -323,10 +359,7 @@ pub fn encode_set_preshared_key(
     text.end()
 }
 
-/// The request that removes a peer and adds it again with this preshared key, which ends its
-/// session.
-#[must_use]
-pub fn encode_replace(peer: &Peer, preshared_key: &PresharedKey) -> Zeroizing<Vec<u8>> {
+fn encode_replace(peer: &Peer, preshared_key: &PresharedKey) -> Zeroizing<Vec<u8>> {
     let addresses: usize = peer.allowed_ips.iter().map(|ip| ip.len() + 16).sum();
     let endpoint = peer.endpoint.as_ref().map_or(0, String::len);
     let mut text = SecretText::with_capacity(512 + endpoint + addresses);
@@ -435,7 +468,7 @@ mod tests {
             "cd".repeat(32)
         );
         assert_eq!(std::str::from_utf8(&request).unwrap(), expected);
-        let request = encode_set_preshared_key(
+        let request = encode_preshared_key(
             &peers[1].public_key,
             &PresharedKey::copy_of(&[0xcd; 32]).unwrap(),
         );

@@ -1,12 +1,14 @@
 //! The driver against a scripted interface, in memory and under paused time.
 
+mod kernel;
+
 use crate::driver;
 use qkd_driver_kit::{
     OpenContext, OpenedDevice, Registry,
     link::memory::{Endpoint, MemoryConnector},
 };
 use qkd_hal::{
-    Effect, ErrorKind, Key, Operation, Support,
+    Effect, ErrorKind, Key, Operation, Result, Support,
     encryptor::{Activation, ChannelId, ChannelState, Staged},
 };
 use std::{
@@ -101,11 +103,12 @@ async fn open(interface: &Shared, parameters: &str) -> OpenedDevice {
         tokio::spawn(serve(Arc::clone(&shared), stream));
     });
     let context = OpenContext::new().with_memory("wg0", Endpoint::Bytes(Arc::new(connector)));
-    Registry::new()
-        .with(driver())
-        .open(&format!("wireguard+mem://wg0{parameters}"), &context)
-        .await
-        .unwrap()
+    let uri = format!("wireguard+mem://wg0{parameters}");
+    open_uri(&uri, &context).await.unwrap()
+}
+
+async fn open_uri(uri: &str, context: &OpenContext) -> Result<OpenedDevice> {
+    Registry::new().with(driver()).open(uri, context).await
 }
 
 fn key(byte: u8) -> Key {

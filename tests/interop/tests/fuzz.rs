@@ -175,6 +175,7 @@ codecs! {
     thorlabs_osw = "thorlabs-osw.json", qkd_driver_thorlabs_osw::proto::fuzz;
     veriqloud_qline = "veriqloud-qline.json", qkd_driver_veriqloud_qline::proto::fuzz;
     wireguard = "wireguard-go.json", qkd_driver_wireguard::proto::fuzz;
+    wireguard_kernel = "wireguard-kernel.json", qkd_driver_wireguard::proto::kernel::fuzz;
     // The other side of the same wires: what the emulators and the northbound server read.
     emulated_agiltron = "agiltron.json", vendor::agiltron::fuzz;
     emulated_dicon_gp600 = "dicon.json", vendor::dicon::gp600::fuzz;

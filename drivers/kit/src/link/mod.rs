@@ -33,6 +33,7 @@ pub mod http;
 pub mod https;
 pub mod make;
 pub mod memory;
+pub mod netlink;
 pub mod query;
 mod receive_buffer;
 pub mod scripted;

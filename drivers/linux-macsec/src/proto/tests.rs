@@ -1,5 +1,8 @@
 use super::*;
-use qkd_driver_kit::link::datagram::Received;
+use qkd_driver_kit::link::{
+    datagram::Received,
+    netlink::{decode_family, encode_get_family, recognise},
+};
 use serde_json::Value;
 
 /// An exchange that was recorded from Linux 6.1: the request, and the datagrams of the answer.
@@ -38,7 +41,7 @@ const SCI: Sci = [2, 0, 0, 0, 0, 0x0b, 0, 1];
 #[test]
 fn the_family_is_asked_for_by_its_name() {
     let (request, answer) = recorded("getfamily macsec");
-    let ours = encode_get_family(sequence(&request));
+    let ours = encode_get_family(sequence(&request), FAMILY_NAME);
     // The recording has the version 3 of `ip`, which the kernel ignores.
     assert_eq!(ours[..17], request[..17]);
     assert_eq!(ours[20..], request[20..]);
