@@ -27,7 +27,9 @@ pub mod context;
 pub mod credentials;
 pub mod driver;
 pub mod driver_info;
+pub mod key_text;
 pub mod link;
+pub mod officer_password;
 pub mod opened_device;
 #[cfg(feature = "program")]
 pub mod program;

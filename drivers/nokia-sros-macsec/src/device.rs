@@ -14,7 +14,7 @@ use crate::{
 use async_trait::async_trait;
 use qkd_driver_kit::link::{
     make::check_agent,
-    snmp::{Oid, SecurityLevel, SetRequest, Value},
+    snmp::{Oid, SetRequest, Value},
     snmp_client::{BackgroundTask, SnmpClient, optional},
 };
 use qkd_hal::{
@@ -466,12 +466,7 @@ impl Encryptor for SrosMacsec {
     }
 
     async fn stage(&self, channel: &ChannelId, key: &Key) -> Result<Staged> {
-        if self.agent.link().security() < SecurityLevel::AuthPriv {
-            return Err(Error::new(
-                ErrorKind::Authentication,
-                "a key is written over SNMPv3 authPriv only; give credentials with both passwords",
-            ));
-        }
+        self.agent.check_secrets_allowed()?;
         let (Some(kind), Some(mut cak)) = (
             EncryptType::for_key(key.expose().len()),
             cak_text(key.expose()),

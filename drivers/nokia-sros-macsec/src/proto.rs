@@ -17,9 +17,12 @@ pub use qkd_driver_kit::link::snmp_client::{
     SnmpDecodeError as ProtoError, count, text as decode_text,
 };
 
-use qkd_driver_kit::link::{
-    snmp::Value,
-    snmp_client::{enumeration, optional},
+use qkd_driver_kit::{
+    key_text::hex_digits,
+    link::{
+        snmp::Value,
+        snmp_client::{enumeration, optional},
+    },
 };
 use qkd_hal::KeyId;
 use zeroize::Zeroizing;
@@ -213,9 +216,7 @@ pub fn ckn_text(id: &KeyId) -> String {
 #[must_use]
 pub fn cak_text(key: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
     EncryptType::for_key(key.len())?;
-    let mut text = Zeroizing::new(vec![0; key.len() * 2]);
-    hex::encode_to_slice(key, &mut text).ok()?;
-    Some(text)
+    Some(hex_digits(key))
 }
 
 /// Drives every decoder with arbitrary bytes.

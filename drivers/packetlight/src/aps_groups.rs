@@ -346,6 +346,7 @@ impl ProtectionBackend for ApsGroups {
                 SetRequest::new().with(aps::of(aps::SWITCH_COMMAND, row(group)?), value),
             )
             .await
+            .map(drop)
     }
     fn settling_time(&self) -> Duration {
         SETTLING

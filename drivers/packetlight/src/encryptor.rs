@@ -6,7 +6,7 @@ use crate::{
     roll::{POLL_INTERVAL, Roll},
 };
 use async_trait::async_trait;
-use qkd_driver_kit::link::snmp::{SecurityLevel, SetRequest, Value};
+use qkd_driver_kit::link::snmp::{SetRequest, Value};
 use qkd_hal::{
     Effect, Encryptor, Error, ErrorKind, Key, Result,
     encryptor::{
@@ -98,12 +98,7 @@ impl Encryptor for PacketLight {
     }
 
     async fn stage(&self, channel: &ChannelId, key: &Key) -> Result<Staged> {
-        if self.agent.link().security() < SecurityLevel::AuthPriv {
-            return Err(Error::new(
-                ErrorKind::Authentication,
-                "a key is written over SNMPv3 authPriv only; give credentials with both passwords",
-            ));
-        }
+        self.agent.check_secrets_allowed()?;
         let (row, status) = self.row(channel).await?;
         let mut text = self.encoding.encode(key.expose()).ok_or_else(|| {
             Error::invalid(format!(

@@ -12,9 +12,12 @@ pub use qkd_driver_kit::link::snmp_client::{SnmpDecodeError as ProtoError, text 
 pub use trap::{Alarm, decode_trap};
 
 use base64::Engine;
-use qkd_driver_kit::link::{
-    snmp::Value,
-    snmp_client::{enumeration, integer, optional},
+use qkd_driver_kit::{
+    key_text::hex_digits,
+    link::{
+        snmp::Value,
+        snmp_client::{enumeration, integer, optional},
+    },
 };
 use qkd_hal::{event::Severity, units::Bits};
 use zeroize::Zeroizing;
@@ -72,17 +75,21 @@ impl PskEncoding {
     /// The text of a key; `None` if it is longer than a DisplayString.
     #[must_use]
     pub fn encode(self, key: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
-        let mut text = Zeroizing::new(vec![0; key.len().checked_mul(2)?.checked_add(4)?]);
-        let length = match self {
-            Self::Hex => hex::encode_to_slice(key, &mut text[..key.len() * 2])
-                .ok()
-                .map(|()| key.len() * 2)?,
-            Self::Base64 => base64::engine::general_purpose::STANDARD
-                .encode_slice(key, &mut text)
-                .ok()?,
+        if key.len() > PRE_SHARED_LIMIT {
+            return None;
+        }
+        let text = match self {
+            Self::Hex => hex_digits(key),
+            Self::Base64 => {
+                let mut text = Zeroizing::new(vec![0; key.len() * 2 + 4]);
+                let length = base64::engine::general_purpose::STANDARD
+                    .encode_slice(key, &mut text)
+                    .ok()?;
+                text.truncate(length);
+                text
+            }
         };
-        text.truncate(length);
-        (length <= PRE_SHARED_LIMIT).then_some(text)
+        (text.len() <= PRE_SHARED_LIMIT).then_some(text)
     }
 
     /// The largest key whose text fits into a DisplayString.

@@ -27,6 +27,8 @@ pub mod bytes;
 pub mod datagram;
 #[cfg(all(feature = "netlink", target_os = "linux"))]
 pub mod datagram_socket;
+#[cfg(feature = "date-and-time")]
+pub mod date_and_time;
 mod error;
 pub mod http;
 #[cfg(feature = "http")]

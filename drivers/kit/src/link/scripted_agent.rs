@@ -19,6 +19,7 @@ struct State {
     objects: Objects,
     refuse: Option<ErrorStatus>,
     set: Vec<VarBind>,
+    request_id: Option<Oid>,
 }
 
 /// A scripted SNMP agent.
@@ -37,6 +38,7 @@ impl ScriptedAgent {
             objects,
             refuse: None,
             set: Vec::new(),
+            request_id: None,
         });
         Arc::new(Self {
             state,
@@ -71,6 +73,10 @@ impl ScriptedAgent {
     pub fn refuse(&self, status: ErrorStatus) {
         self.lock().refuse = Some(status);
     }
+    /// From now on, this object has the request id of the last SET that was not refused.
+    pub fn report_request_id(&self, oid: Oid) {
+        self.lock().request_id = Some(oid);
+    }
     /// Returns the varbinds of all SETs since the last call, including refused ones.
     #[must_use]
     pub fn accepted_sets(&self) -> Vec<VarBind> {
@@ -97,7 +103,7 @@ impl SnmpService for ScriptedAgent {
             .next()
             .map(|(o, v)| VarBind::new(o.clone(), v.clone()))
     }
-    fn set(&self, _id: i32, binds: &[VarBind]) -> Result<(), (ErrorStatus, usize)> {
+    fn set(&self, id: i32, binds: &[VarBind]) -> Result<(), (ErrorStatus, usize)> {
         let mut state = self.lock();
         state.set.extend_from_slice(binds);
         if let Some(status) = state.refuse.take() {
@@ -106,6 +112,10 @@ impl SnmpService for ScriptedAgent {
         for bind in binds {
             state.objects.insert(bind.oid.clone(), bind.value.clone());
             (self.react)(&mut state.objects, bind);
+        }
+        if let Some(oid) = state.request_id.clone() {
+            let id = Value::Gauge32(id.unsigned_abs());
+            state.objects.insert(oid, id);
         }
         Ok(())
     }

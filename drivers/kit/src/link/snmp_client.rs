@@ -13,11 +13,11 @@
 //! ```
 
 use super::{
-    snmp::{Notification, Oid, SetRequest, SnmpLink, Value},
+    snmp::{Notification, Oid, SecurityLevel, SetRequest, SnmpLink, Value},
     text::shown,
 };
 use qkd_hal::{
-    DeviceMisbehaved, Effect, Error, EventKind, Identity, Result,
+    DeviceMisbehaved, Effect, Error, ErrorKind, EventKind, Identity, Result,
     event::{EventHub, Origin},
     reading::{self, Quality, Reading},
     units::DecibelMilliwatts,
@@ -213,6 +213,20 @@ impl SnmpClient {
     pub fn link(&self) -> &dyn SnmpLink {
         self.link.as_ref()
     }
+    /// Checks that a key or a password may be written over this link.
+    ///
+    /// # Errors
+    /// `Authentication` if the link is below authPriv.
+    pub fn check_secrets_allowed(&self) -> Result<()> {
+        if self.link.security() == SecurityLevel::AuthPriv {
+            return Ok(());
+        }
+        Err(Error::new(
+            ErrorKind::Authentication,
+            "a key is written over SNMPv3 authPriv only; give credentials with both passwords",
+        ))
+    }
+
     /// A call that begins now.
     #[must_use]
     pub fn call(&self) -> SnmpCall<'_> {
@@ -304,16 +318,15 @@ impl SnmpCall<'_> {
             .collect()
     }
 
-    /// Sets what is not read back here.
+    /// Sets what is not read back here. Returns the request id of the PDU, which is positive.
     ///
     /// # Errors
     /// Those of the link; `Refused` with the error-status as code.
-    pub async fn set(&self, operation: &'static str, request: SetRequest) -> Result<()> {
+    pub async fn set(&self, operation: &'static str, request: SetRequest) -> Result<i32> {
         self.agent
             .link
             .set(request, self.left())
             .await
-            .map(drop)
             .map_err(|e| e.into_change_error(operation))
     }
 

@@ -1,0 +1,242 @@
+//! The device: identity, health, telemetry and notifications.
+
+use crate::{
+    INFO,
+    port::PortStatus,
+    proto::{
+        Condition, count, decode_elapsed, decode_life_time, decode_rows, decode_text, decode_trap,
+        oid,
+    },
+    roll::Activations,
+};
+use async_trait::async_trait;
+use qkd_driver_kit::{
+    change_lock::ChangeLock,
+    link::{
+        make::check_agent,
+        snmp::{Oid, SnmpLink, Value},
+        snmp_client::{BackgroundTask, SnmpClient, optional, reading},
+    },
+    officer_password::OfficerPassword,
+};
+use qkd_hal::{
+    Capabilities, Descriptor, Device, Error, ErrorKind, EventKind, EventStream, Health, Identity,
+    Operation, Result,
+    device::HealthState,
+    encryptor::{
+        EncryptorCapabilities, Hitless, KeyForm, KeyIdForm, KeyRole, KeySizes, PolicyOwner,
+    },
+    event::{EventHub, Origin, Severity},
+    reading::{Reading, ReadingValue as Measure},
+    units::Bits,
+};
+
+/// An ADVA FSP 3000R7 with encryption modules.
+pub struct Fsp3000R7 {
+    descriptor: Descriptor,
+    capabilities: Capabilities,
+    pub(crate) encryptor: EncryptorCapabilities,
+    pub(crate) agent: SnmpClient,
+    pub(crate) officer: OfficerPassword,
+    /// The device shows the result of the last SET only.
+    pub(crate) turns: ChangeLock,
+    pub(crate) activations: Activations,
+    events: EventHub,
+    traps: BackgroundTask,
+}
+
+fn listen(link: &dyn SnmpLink, events: EventHub) -> BackgroundTask {
+    BackgroundTask::for_each_notification(link, move |notification| {
+        if let Some(condition) = notification.and_then(|n| decode_trap(&n)) {
+            events.publish(Origin::Device, event(condition));
+        }
+        std::future::ready(())
+    })
+}
+
+fn event(condition: Condition) -> EventKind {
+    let name = condition.name.to_owned();
+    match condition.severity {
+        Severity::Indeterminate => EventKind::Vendor {
+            name,
+            detail: condition.entity.unwrap_or_default(),
+        },
+        severity => EventKind::Alarm {
+            code: condition.number.to_string(),
+            text: name,
+            subject: condition.entity,
+            severity,
+        },
+    }
+}
+
+/// The key becomes a password of hexadecimal digits. The MIB does not say what traffic does while a
+/// forced exchange runs.
+fn declare() -> EncryptorCapabilities {
+    let sizes = KeySizes::AnyUpTo(Bits(crate::proto::TEXT_LIMIT / 2 * 8));
+    let form = KeyForm::new(KeyRole::KeyEncryptionPassword, sizes, KeyIdForm::None);
+    EncryptorCapabilities::forced_reinitialisation(form, None)
+        .with_hitless(Hitless::no(
+            "the MIB does not say what traffic does during a forced key exchange",
+        ))
+        .with_policies(PolicyOwner::ByDevice, PolicyOwner::ByDevice)
+}
+
+impl Fsp3000R7 {
+    pub(crate) async fn open(
+        descriptor: Descriptor,
+        agent: SnmpClient,
+        officer: OfficerPassword,
+        events: EventHub,
+    ) -> Result<Self> {
+        use Operation as Op;
+        let mut capabilities = Capabilities::none()
+            .with(&[
+                Op::Identity,
+                Op::Health,
+                Op::Telemetry,
+                Op::Channels,
+                Op::Channel,
+                Op::Stage,
+                Op::Activate,
+                Op::Confirm,
+                Op::SetEncryption,
+            ])
+            .with_events(agent.link().event_support());
+        let traps = listen(agent.link(), events.clone());
+        check_agent(&INFO, &agent.call()).await?;
+        let modules = agent.call();
+        let column = oid::column(oid::MODULE_STATUS, oid::RESET_CAPABILITY);
+        let modules = modules.walk(&column).await?.len();
+        let ports = rows(&agent).await?;
+        if ports.is_empty() {
+            return Err(Error::new(
+                ErrorKind::NotReady,
+                "the device has no row in its table of encrypting ports: set one up on it",
+            ));
+        }
+        // A reset destroys the keys of a whole module; which ports belong to which module is not
+        // published.
+        if (modules, ports.len()) == (1, 1) {
+            capabilities = capabilities.with(&[Op::Zeroize]);
+        }
+        Ok(Self {
+            descriptor,
+            capabilities,
+            encryptor: declare(),
+            agent,
+            officer,
+            turns: ChangeLock::default(),
+            activations: Activations::default(),
+            events,
+            traps,
+        })
+    }
+
+    pub(crate) async fn rows(&self) -> Result<Vec<u32>> {
+        rows(&self.agent).await
+    }
+
+    /// Text that names a port, where IF-MIB has a row of this number.
+    async fn port_name(&self, row: u32) -> Result<String> {
+        let name = Oid::from(oid::IF_DESCR).child(&[row]);
+        let value = self.agent.call().get(&[name]).await?;
+        Ok(match decode_text(&value[0], "ifDescr").ok().flatten() {
+            Some(descr) => format!("port {row} ({descr})"),
+            None => format!("port {row}"),
+        })
+    }
+}
+
+async fn rows(agent: &SnmpClient) -> Result<Vec<u32>> {
+    // The columns of keys and passwords are never read.
+    let column = oid::column(oid::PORT_CONFIG, oid::LIFE_TIME);
+    Ok(decode_rows(&agent.call().walk(&column).await?)?)
+}
+
+#[async_trait]
+impl Device for Fsp3000R7 {
+    fn descriptor(&self) -> &Descriptor {
+        &self.descriptor
+    }
+    fn capabilities(&self) -> &Capabilities {
+        &self.capabilities
+    }
+
+    async fn identity(&self) -> Result<Identity> {
+        let system = check_agent(&INFO, &self.agent.call()).await?;
+        let identity = Identity::new("ADVA");
+        Ok(match system.descr {
+            Some(descr) => identity.with_model(descr),
+            None => identity,
+        })
+    }
+
+    async fn health(&self) -> Result<Health> {
+        let mut faults = Vec::new();
+        for row in self.rows().await? {
+            let status = PortStatus::read(&self.agent.call(), row).await?;
+            if let Some(fault) = status.fault() {
+                faults.push(format!("{}: {fault}", self.port_name(row).await?));
+            }
+        }
+        Ok(Health::from_faults(HealthState::Degraded, faults))
+    }
+
+    async fn telemetry(&self) -> Result<Vec<Reading>> {
+        let mut all = Vec::new();
+        for row in self.rows().await? {
+            let names = [
+                oid::of(oid::PORT_CONFIG, oid::LIFE_TIME, row),
+                oid::of(oid::PORT_STATUS, oid::FAILURES, row),
+                oid::of(oid::PORT_STATUS, oid::REMAINING, row),
+                oid::of(oid::CURRENT_15_MIN, oid::RUN_SECONDS, row),
+                oid::of(oid::CURRENT_15_MIN, oid::ERROR_SECONDS, row),
+                oid::of(oid::CURRENT_15_MIN, oid::ELAPSED, row),
+            ];
+            let values = self.agent.call().get(&names).await?;
+            let life_time =
+                decode_life_time(&values[0]).map(|t| t.map(|t| Measure::Text(t.to_owned())));
+            all.extend(reading(
+                format!("channel.{row}.key-life-time"),
+                "",
+                life_time,
+            )?);
+            for (name, unit, value) in [
+                ("failed-exchanges", "", &values[1]),
+                ("key-life-time-remaining", "s", &values[2]),
+                ("encrypted-15-min", "s", &values[3]),
+                ("errored-15-min", "s", &values[4]),
+            ] {
+                let number =
+                    crate::proto::decode_count(value, "cryptoPort").map(|n| n.map(Measure::Count));
+                all.extend(reading(format!("channel.{row}.{name}"), unit, number)?);
+            }
+            let elapsed = decode_elapsed(&values[5]).map(|n| n.map(Measure::Count));
+            all.extend(reading(
+                format!("channel.{row}.elapsed-15-min"),
+                "s",
+                elapsed,
+            )?);
+        }
+        Ok(all)
+    }
+
+    fn events(&self) -> EventStream {
+        self.events.subscribe()
+    }
+
+    async fn close(&self) -> Result<()> {
+        self.traps.stop();
+        self.agent.link().close().await;
+        self.events.close();
+        Ok(())
+    }
+}
+
+/// The seconds of a life time that remain; `None` if the device has no such object.
+pub(crate) fn remaining(value: &Value) -> Result<Option<u64>> {
+    Ok(optional(value, |v| {
+        count(v, "cryptoPortStatusAuthKeyLifeTimeRemaining")
+    })?)
+}
