@@ -33,7 +33,7 @@ impl Fsp3000R7 {
         let id = match call.set(operation, request).await {
             Ok(id) => id,
             // Which error-status a wrong password causes is not published.
-            Err(error) if error.kind() == ErrorKind::Refused => {
+            Err(error) if error.vendor_code().is_some() => {
                 let shown = call.get(&[Oid::from(oid::PASSWORD_ERROR)]).await;
                 let result = shown.ok().and_then(|v| decode_password_result(&v[0]).ok());
                 return Err(match result {

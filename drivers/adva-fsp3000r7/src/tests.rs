@@ -202,7 +202,7 @@ async fn nothing_is_sent_when_one_more_wrong_password_would_lock_the_input() {
 #[tokio::test(start_paused = true)]
 async fn without_the_password_the_device_is_read_only() {
     let agent = agent(exchange);
-    let opened = open_with(&agent, CredentialEntry::new("noc"))
+    let opened = open_with(&agent, CredentialEntry::new("noc").with("user", "noc"))
         .await
         .unwrap();
     let encryptor = opened.encryptor().unwrap();

@@ -71,7 +71,9 @@ impl LinkError {
     /// the request was sent, unless the device itself refused it.
     #[must_use]
     pub fn into_change_error(self, operation: &'static str) -> Error {
-        let effect = if self.sent && !matches!(self.kind, ErrorKind::Refused) {
+        // With a code, the device itself has denied access.
+        let denied = self.kind == ErrorKind::Authentication && self.code.is_some();
+        let effect = if self.sent && !denied && self.kind != ErrorKind::Refused {
             Effect::Unknown
         } else {
             Effect::None
