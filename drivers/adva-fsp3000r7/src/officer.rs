@@ -30,20 +30,10 @@ impl Fsp3000R7 {
     ) -> Result<()> {
         let request = fill(self.officer.request()?);
         self.check_tries_left(call).await?;
-        let id = match call.set(operation, request).await {
+        let id = match call.try_set(operation, request).await {
             Ok(id) => id,
             // Which error-status a wrong password causes is not published.
-            Err(error) if error.vendor_code().is_some() => {
-                let shown = call.get(&[Oid::from(oid::PASSWORD_ERROR)]).await;
-                let result = shown.ok().and_then(|v| decode_password_result(&v[0]).ok());
-                return Err(match result {
-                    Some(PasswordResult::Invalid | PasswordResult::Rejected) => {
-                        self.officer.refuse().with_operation(operation)
-                    }
-                    _ => error,
-                });
-            }
-            Err(error) => return Err(error),
+            Err(refusal) => return Err(self.officer.judge(refusal).with_operation(operation)),
         };
         let unknown = |e: Error| e.with_operation(operation).with_effect(Effect::Unknown);
         loop {

@@ -6,7 +6,10 @@
 
 use crate::{
     context::OpenContext,
-    link::snmp::{Oid, SetRequest, Value},
+    link::{
+        snmp::{Oid, SetRequest, Value},
+        snmp_client::SetError,
+    },
 };
 use qkd_hal::{DeviceUri, Error, ErrorKind, Result};
 use std::{
@@ -69,6 +72,16 @@ impl OfficerPassword {
     pub fn refuse(&self) -> Error {
         self.refused.store(true, Ordering::Relaxed);
         self.error()
+    }
+
+    /// The error of a SET that began with the password. If the agent refused the password, or did
+    /// not name what it refused, the password is not sent again.
+    pub fn judge(&self, refusal: SetError) -> Error {
+        if refusal.is_answer && refusal.varbind.is_none_or(|number| number == 1) {
+            self.refuse().with_source(refusal.error)
+        } else {
+            refusal.error
+        }
     }
 
     fn error(&self) -> Error {

@@ -16,6 +16,8 @@ pub struct LinkError {
     pub ended: bool,
     /// The device's own code, where it sent one (an SNMP error-status, an HTTP status).
     pub code: Option<String>,
+    /// 1-based number of the varbind that an SNMP agent refused, where it named one.
+    pub varbind: Option<usize>,
 }
 
 impl LinkError {
@@ -27,6 +29,7 @@ impl LinkError {
             sent: false,
             ended: false,
             code: None,
+            varbind: None,
         }
     }
 
@@ -58,6 +61,13 @@ impl LinkError {
     #[must_use]
     pub fn with_code(mut self, code: impl Into<String>) -> Self {
         self.code = Some(code.into());
+        self
+    }
+
+    /// Adds the number of the varbind that was refused; 0 is none (RFC 3416, error-index).
+    #[must_use]
+    pub fn with_varbind(mut self, number: usize) -> Self {
+        self.varbind = Some(number).filter(|number| *number > 0);
         self
     }
 

@@ -201,7 +201,8 @@ pub(crate) fn refused(status: u32, index: usize, oid: Option<&Oid>) -> LinkError
     };
     let error = LinkError::new(kind, format!("the agent refused{at}: {name}"))
         .mark_sent()
-        .with_code(format!("{name}({status})"));
+        .with_code(format!("{name}({status})"))
+        .with_varbind(index);
     // RFC 3416, 4.2.5: with commitFailed nothing was changed; with undoFailed something was.
     if status == 15 {
         LinkError {

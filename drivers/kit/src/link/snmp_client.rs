@@ -255,6 +255,17 @@ impl SnmpClient {
     }
 }
 
+/// Why a SET failed.
+#[derive(Debug)]
+pub struct SetError {
+    /// Error of the contract.
+    pub error: Error,
+    /// Whether the agent answered with an error-status.
+    pub is_answer: bool,
+    /// 1-based number of the varbind that the agent refused, where it named one.
+    pub varbind: Option<usize>,
+}
+
 /// One call: as many exchanges as it needs, until its deadline.
 #[derive(Clone, Copy)]
 pub struct SnmpCall<'a> {
@@ -323,11 +334,29 @@ impl SnmpCall<'_> {
     /// # Errors
     /// Those of the link; `Refused` with the error-status as code.
     pub async fn set(&self, operation: &'static str, request: SetRequest) -> Result<i32> {
+        self.try_set(operation, request)
+            .await
+            .map_err(|refusal| refusal.error)
+    }
+
+    /// Sets as [`set`](Self::set). The error has the number of the varbind that was refused.
+    ///
+    /// # Errors
+    /// As [`set`](Self::set).
+    pub async fn try_set(
+        &self,
+        operation: &'static str,
+        request: SetRequest,
+    ) -> Result<i32, SetError> {
         self.agent
             .link
             .set(request, self.left())
             .await
-            .map_err(|e| e.into_change_error(operation))
+            .map_err(|e| SetError {
+                varbind: e.varbind,
+                is_answer: e.code.is_some(),
+                error: e.into_change_error(operation),
+            })
     }
 
     /// Sets a number, and reads it back.
