@@ -177,7 +177,7 @@ async fn a_refused_password_is_not_sent_again() {
         );
         assert!(error.message().contains("after 3 wrong ones"), "{error}");
         assert!(!format!("{error:?}").contains("sesame"));
-        agent.accepted_sets();
+        let _ = agent.accepted_sets();
         let again = encryptor.stage(&channel(), &key()).await.unwrap_err();
         assert_eq!(again.kind(), ErrorKind::Authentication);
         assert_eq!(agent.accepted_sets(), []);
