@@ -14,8 +14,16 @@ pub mod prelude;
 #[allow(clippy::let_and_return, reason = "each driver is a feature")]
 pub fn registry() -> Registry {
     let registry = Registry::new();
+    #[cfg(feature = "adva-fsp150")]
+    let registry = registry.with(drivers::adva_fsp150::driver());
+    #[cfg(feature = "adva-fsp3000r7")]
+    let registry = registry.with(drivers::adva_fsp3000r7::driver());
     #[cfg(feature = "agiltron")]
     let registry = registry.with(drivers::agiltron::driver());
+    #[cfg(feature = "atmedia")]
+    let registry = registry.with(drivers::atmedia::driver());
+    #[cfg(feature = "ciena-waveserver")]
+    let registry = registry.with(drivers::ciena_waveserver::driver());
     #[cfg(feature = "dicon")]
     let registry = registry.with(drivers::dicon::driver());
     #[cfg(feature = "etsi014")]
@@ -24,6 +32,10 @@ pub fn registry() -> Registry {
     let registry = registry.with(drivers::fs_olp::driver());
     #[cfg(feature = "idq-quantis")]
     let registry = registry.with(drivers::idq_quantis::driver());
+    #[cfg(feature = "ieee-macsec")]
+    let registry = registry.with(drivers::ieee_macsec::driver());
+    #[cfg(feature = "infinera-xtm")]
+    let registry = registry.with(drivers::infinera_xtm::driver());
     #[cfg(feature = "jdsu-sb")]
     let registry = registry.with(drivers::jdsu_sb::driver());
     #[cfg(feature = "leoni-eol")]
