@@ -9,6 +9,7 @@
 //! priv_protocol = "AES"          # DES, AES (128 bit), AES-192, AES-256; AES-192-C and AES-256-C
 //! priv_password = "..."          #   extend the key as Cisco does (draft-reeder)
 //! context_name = "vlan-1"        # where the agent has several contexts
+//! officer_password = "..."       # crypto officer's, where changes of encryption need it too
 //!
 //! [lab]                          # SNMPv2c, for reading
 //! community = "..."
@@ -44,7 +45,7 @@ pub const ENV_PREFIX: &str = "QKD_CREDENTIALS_";
 const MAX_FILE_SIZE: u64 = 1 << 20;
 
 /// The fields that an entry may have.
-pub const FIELDS: [&str; 11] = [
+pub const FIELDS: [&str; 12] = [
     "user",
     "password",
     "auth_protocol",
@@ -52,6 +53,7 @@ pub const FIELDS: [&str; 11] = [
     "priv_protocol",
     "priv_password",
     "context_name",
+    "officer_password",
     "community",
     "ca",
     "cert",
