@@ -174,7 +174,8 @@ fn each_profile_reports_where_it_is_in_one_line_and_ends_with_its_input() {
             | "packetlight-pair"
             | "fs-olp"
             | "scte-hms-ab"
-            | "scte-hms-2x2" => expected.extend(["credentials", "credentials_file"]),
+            | "scte-hms-2x2"
+            | "adva-fsp3000r7-pair" => expected.extend(["credentials", "credentials_file"]),
             _ if name.starts_with("polatis") => {
                 expected.extend(["credentials", "credentials_file"])
             }
@@ -215,6 +216,11 @@ fn each_profile_reports_where_it_is_in_one_line_and_ends_with_its_input() {
                 "{name}: {ready}"
             );
         }
+        assert_eq!(
+            ready["credentials"]["officer_password"].is_string(),
+            name.starts_with("adva-"),
+            "{name}: {ready}"
+        );
         for member in ["ca", "cert", "key", "slave_cert", "slave_key"] {
             let pem = ready["tls"][member].as_str().map(|path| {
                 std::fs::read_to_string(path)

@@ -64,6 +64,12 @@ impl OpenContext {
         self.credentials = credentials;
         self
     }
+    /// Adds an entry to the credentials.
+    #[must_use]
+    pub fn with_credentials_entry(mut self, entry: CredentialEntry) -> Self {
+        self.credentials = self.credentials.with(entry);
+        self
+    }
     /// Accepts these assumptions, by ID, for every device.
     #[must_use]
     pub fn with_accepted_assumptions(

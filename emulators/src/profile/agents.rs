@@ -10,13 +10,18 @@ use crate::{
     server::snmp::{self, UsmUser},
     wire::snmp::SnmpAgent,
 };
-use qkd_driver_kit::link::{memory::Endpoint, snmp::SnmpService};
+use qkd_driver_kit::{
+    credentials::CredentialEntry,
+    link::{memory::Endpoint, snmp::SnmpService},
+};
 use std::{io, net::SocketAddr, sync::Arc};
 
 /// The agents' user. Made for testing, like the passwords.
 const USER: &str = "noc";
 const AUTH_PASSWORD: &str = "emulated-auth";
 const PRIV_PASSWORD: &str = "emulated-priv";
+/// Of the crypto officer, where a device asks for it in addition.
+pub(crate) const OFFICER_PASSWORD: &str = "Emulated-Officer-1";
 
 pub(crate) const TRAP_TARGET: Setting = Setting {
     name: "trap-target",
@@ -45,9 +50,16 @@ pub(crate) struct Agents {
     driver: &'static str,
     /// URI parameters in addition to the address, each after an `&`.
     parameters: &'static str,
+    /// Whether changes need the password of a crypto officer.
+    officer: bool,
 }
 
 impl Agents {
+    /// Changes need the password of the crypto officer, too, which is then among the credentials.
+    pub(crate) fn with_officer(mut self) -> Self {
+        self.officer = true;
+        self
+    }
     pub(crate) fn new<A: SnmpAgent + ApplyDeviceFault + 'static>(
         options: &Options,
         agents: Vec<Arc<A>>,
@@ -80,6 +92,7 @@ impl Agents {
             agents,
             driver,
             parameters,
+            officer: false,
         }
     }
 }
@@ -94,8 +107,12 @@ pub(crate) struct AgentAccess {
 }
 
 impl AgentAccess {
-    /// Tells in `ready` who may ask.
-    pub(crate) fn new(options: &Options, ready: &mut StartupInfo) -> io::Result<Self> {
+    /// Adds the credentials to `ready`, with those of a crypto officer if there is one.
+    pub(crate) fn new(
+        options: &Options,
+        ready: &mut StartupInfo,
+        officer: bool,
+    ) -> io::Result<Self> {
         let traps = match options.text("trap-target", "") {
             "" => None,
             text => Some(text.parse().map_err(|_| {
@@ -108,12 +125,16 @@ impl AgentAccess {
             auth_password: AUTH_PASSWORD.to_owned(),
             priv_protocol: "AES",
             priv_password: PRIV_PASSWORD.to_owned(),
+            officer_password: officer.then(|| OFFICER_PASSWORD.to_owned()),
         });
         let files = tempfile::tempdir()?;
-        let text = format!(
+        let mut text = format!(
             "[{USER}]\nuser = {USER:?}\nauth_protocol = \"SHA-256\"\nauth_password = \
              {AUTH_PASSWORD:?}\npriv_protocol = \"AES\"\npriv_password = {PRIV_PASSWORD:?}\n"
         );
+        if officer {
+            text.push_str(&format!("officer_password = {OFFICER_PASSWORD:?}\n"));
+        }
         ready.credentials_file = Some(private(files.path(), "credentials.toml", &text)?);
         Ok(Self {
             user: UsmUser::new(USER, AUTH_PASSWORD, PRIV_PASSWORD)?,
@@ -162,9 +183,10 @@ pub(crate) async fn start(
         agents,
         driver,
         parameters,
+        officer,
     } = agents?;
     let mut ready = StartupInfo::new(profile.name);
-    let served = AgentAccess::new(options, &mut ready)?;
+    let served = AgentAccess::new(options, &mut ready, officer)?;
     let mut servers = Vec::new();
     for (place, agent) in (0..).zip(agents) {
         let faults = controls.faults(usize::from(place));
@@ -197,8 +219,19 @@ pub(crate) fn in_memory(
         agents,
         driver,
         parameters,
+        officer,
     } = agents?;
     let mut memory = InMemory::new(controls);
+    let mut parameters = parameters.to_owned();
+    if officer {
+        // A link in memory needs no user; the driver needs the officer's password.
+        parameters.insert_str(0, &format!("&credentials={USER}"));
+        memory.credentials(
+            CredentialEntry::new(USER)
+                .with("user", USER)
+                .with("officer_password", OFFICER_PASSWORD),
+        );
+    }
     let alone = agents.len() == 1;
     for (end, agent) in (1..).zip(agents) {
         let name = if alone {
@@ -214,4 +247,33 @@ pub(crate) fn in_memory(
         memory.run(async move { snmp::tick(agent.as_ref()).await });
     }
     Ok(memory)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::profiles;
+    use qkd_driver_kit::{OpenContext, credentials::Credentials};
+
+    /// Both the file of a running profile and the context in memory have the officer's password.
+    #[tokio::test]
+    async fn the_password_of_an_officer_is_among_the_credentials() {
+        for (name, asks) in [("adva-fsp3000r7-pair", true), ("packetlight-pair", false)] {
+            let expected = asks.then_some(OFFICER_PASSWORD);
+            let running = profiles::start(name, &Options::default()).await.unwrap();
+            let ready = running.ready();
+            let shown = ready.credentials.as_ref().unwrap();
+            assert_eq!(shown.officer_password.as_deref(), expected);
+            let file = Credentials::from_file(ready.credentials_file.as_ref().unwrap()).unwrap();
+            assert_eq!(file.entry(USER).unwrap().get("officer_password"), expected);
+
+            let memory = profiles::in_memory(name, &Options::default()).unwrap();
+            let context = memory.attach(OpenContext::new());
+            for uri in memory.uris() {
+                let entry = context.credentials(&uri.parse().unwrap());
+                let password = entry.map(|e| e.get("officer_password").map(str::to_owned));
+                assert_eq!(password.ok().flatten().as_deref(), expected, "{uri}");
+            }
+        }
+    }
 }

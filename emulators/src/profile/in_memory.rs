@@ -9,6 +9,7 @@ use crate::{
 use qkd_driver_kit::{
     OpenContext,
     context::MEMORY_TRANSPORT,
+    credentials::CredentialEntry,
     link::{memory::Endpoint, snmp::SnmpService},
 };
 use std::{future::Future, sync::Arc};
@@ -22,6 +23,8 @@ pub struct InMemory {
     /// Whether replies pass a shell that does faults of the wire: only bytes do.
     bytes: bool,
     tasks: JoinSet<()>,
+    /// Credentials that the URIs name.
+    credentials: Option<CredentialEntry>,
     /// Files that drivers need, which are deleted with this value.
     _files: Option<tempfile::TempDir>,
 }
@@ -34,6 +37,7 @@ impl InMemory {
             endpoints: Vec::new(),
             bytes: false,
             tasks: JoinSet::new(),
+            credentials: None,
             _files: None,
         }
     }
@@ -55,6 +59,9 @@ impl InMemory {
     ) {
         self.bytes = true;
         self.endpoint(name, server::memory::attach(name, service, faults, clock));
+    }
+    pub(crate) fn credentials(&mut self, entry: CredentialEntry) {
+        self.credentials = Some(entry);
     }
     pub(crate) fn keep(&mut self, files: tempfile::TempDir) {
         self._files = Some(files);
@@ -89,10 +96,14 @@ impl InMemory {
         self
     }
 
-    /// Adds the endpoints to a context. They work as long as the context exists; unsolicited events
+    /// Adds the endpoints to a context, and the credentials that their URIs name. They work as long as the context exists; unsolicited events
     /// end with this value.
     #[must_use]
     pub fn attach(&self, context: OpenContext) -> OpenContext {
+        let context = match &self.credentials {
+            Some(entry) => context.with_credentials_entry(entry.clone()),
+            None => context,
+        };
         self.endpoints
             .iter()
             .fold(context, |context, (name, endpoint)| {

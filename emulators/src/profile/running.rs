@@ -27,6 +27,9 @@ pub struct Credentials {
     pub priv_protocol: &'static str,
     /// Password for privacy.
     pub priv_password: String,
+    /// Password of the crypto officer; `None` if the device asks for none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub officer_password: Option<String>,
 }
 
 /// Paths of PEM files, made for testing.

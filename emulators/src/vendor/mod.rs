@@ -6,6 +6,7 @@
 //!
 //! | module | content |
 //! |---|---|
+//! | [`adva_fsp3000r7`] | ADVA FSP 3000R7, SNMP, at an end of a pair with passwords |
 //! | [`agiltron`] | FF and SelfAlign switches, bytes on a serial line |
 //! | [`dicon`] | GP600 matrices, MEMS modules |
 //! | [`etsi014`] | key management entities, ETSI GS QKD 014 |
@@ -26,6 +27,7 @@
 //!
 //! A new vendor is a folder, its module below and its entry in `PROFILES`.
 
+pub mod adva_fsp3000r7;
 pub mod agiltron;
 pub mod dicon;
 pub mod etsi014;
@@ -48,6 +50,7 @@ use crate::profile::Profile;
 
 /// The profiles of each vendor.
 pub(crate) const PROFILES: &[&[Profile]] = &[
+    adva_fsp3000r7::profile::PROFILES,
     agiltron::profile::PROFILES,
     dicon::profile::PROFILES,
     etsi014::profile::PROFILES,

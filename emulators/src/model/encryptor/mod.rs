@@ -3,6 +3,7 @@
 
 pub mod forced;
 pub mod mka;
+pub mod psk;
 
 use std::sync::{Mutex, PoisonError};
 

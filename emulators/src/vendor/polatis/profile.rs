@@ -220,7 +220,7 @@ async fn start(
     } = build(options, code)?;
     let baud = options.number("baud", 38_400)?;
     let mut ready = StartupInfo::new(profile.name);
-    let served = AgentAccess::new(options, &mut ready)?;
+    let served = AgentAccess::new(options, &mut ready, false)?;
     let listener = tokio::net::TcpListener::bind(options.address(0)).await?;
     let address = listener.local_addr()?;
     ready.endpoint("tcp", address, Some(format!("polatis+tcp://{address}")));

@@ -1,6 +1,6 @@
 //! GET, GETNEXT and SET over a table of objects.
 
-use super::node::{FRAMEWORK_MIB, Node, SYSTEM_AND_IF_MIB, StandardObject};
+use super::node::{ENTITY_MIB, FRAMEWORK_MIB, Node, SYSTEM_AND_IF_MIB, StandardObject};
 use crate::fault::{ApplyDeviceFault, DeviceFault};
 use qkd_driver_kit::link::snmp::{ErrorStatus, Notification, Oid, SnmpService, Value, VarBind};
 use tokio::sync::broadcast;
@@ -12,7 +12,7 @@ pub trait Mib: Send + Sync + 'static {
     /// Tested changes of a SET.
     type Draft;
 
-    /// Objects below 1.3.6.1.4.1, sorted by name; none is below another.
+    /// Objects sorted by name; none is below another, or one of those that every agent has.
     const OBJECTS: &'static [(&'static [u32], Self::Object)];
 
     /// The part that does not depend on the maker.
@@ -27,6 +27,8 @@ pub trait Mib: Send + Sync + 'static {
     fn read(&self, object: Self::Object, index: &[u32]) -> Option<Value>;
     /// A draft that does nothing.
     fn draft(&self) -> Self::Draft;
+    /// Gives a draft the request ID of its SET, for MIBs that report it.
+    fn set_request_id(&self, _draft: &mut Self::Draft, _request_id: i32) {}
     /// Adds a write to the draft.
     ///
     /// # Errors
@@ -131,6 +133,7 @@ impl<M: Mib> Agent<M> {
     fn find<'a>(&self, ids: &'a [u32]) -> Option<(Place<M::Object>, &'a [u32])> {
         let standard = |table| find(table, ids).map(|(o, index)| (Place::Standard(o), index));
         standard(SYSTEM_AND_IF_MIB)
+            .or_else(|| standard(ENTITY_MIB))
             .or_else(|| standard(FRAMEWORK_MIB))
             .or_else(|| {
                 let (object, index) = find(M::OBJECTS, ids)?;
@@ -182,22 +185,26 @@ impl<M: Mib> SnmpService for Agent<M> {
                 |o, index| node.read(o, index),
             )
         };
-        standard(SYSTEM_AND_IF_MIB)
-            .or_else(|| {
-                let instances = |o| {
-                    if self.0.has(o) {
-                        self.0.instances(o)
-                    } else {
-                        Vec::new()
-                    }
-                };
-                first_after(M::OBJECTS, ids, instances, |o, index| self.0.read(o, index))
-            })
-            .or_else(|| standard(FRAMEWORK_MIB))
+        let instances = |o| {
+            if self.0.has(o) {
+                self.0.instances(o)
+            } else {
+                Vec::new()
+            }
+        };
+        // A vendor's objects are before, between or after those of the standard MIBs.
+        let own = first_after(M::OBJECTS, ids, instances, |o, index| self.0.read(o, index));
+        [SYSTEM_AND_IF_MIB, ENTITY_MIB, FRAMEWORK_MIB]
+            .into_iter()
+            .find_map(standard)
+            .into_iter()
+            .chain(own)
+            .min_by(|a, b| a.oid.cmp(&b.oid))
     }
     fn set(&self, request_id: i32, binds: &[VarBind]) -> Result<(), (ErrorStatus, usize)> {
         let draft = self.draft(binds)?;
-        if let Some(own) = draft.own {
+        if let Some(mut own) = draft.own {
+            self.0.set_request_id(&mut own, request_id);
             self.0.commit(own).map_err(|status| (status, 1))?;
         }
         draft

@@ -2,6 +2,7 @@
 
 use crate::clock::Clock;
 use qkd_driver_kit::link::snmp::{ErrorStatus, Notification, Oid, Value, VarBind};
+use qkd_hal::Identity;
 use std::{
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -10,6 +11,9 @@ use tokio::sync::{broadcast, watch};
 
 /// Number of notifications that are queued for a slow reader.
 const WAITING: usize = 16;
+
+/// entPhysicalIndex of the chassis.
+const CHASSIS: u32 = 1;
 
 /// Objects of the standard MIBs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,9 +26,17 @@ pub(crate) enum StandardObject {
     IfIndex,
     IfDescr,
     IfName,
+    /// A column of entPhysicalTable.
+    Entity(u32),
     EngineId,
     EngineBoots,
     EngineTime,
+}
+
+macro_rules! ent {
+    ($id:literal) => {
+        &[1, 3, 6, 1, 2, 1, 47, 1, 1, 1, 1, $id]
+    };
 }
 
 /// SNMPv2-MIB (RFC 3418) system group; IF-MIB (RFC 2863) ifTable and ifXTable: the columns that
@@ -39,6 +51,16 @@ pub(crate) const SYSTEM_AND_IF_MIB: &[(&[u32], StandardObject)] = &[
     (&[1, 3, 6, 1, 2, 1, 2, 2, 1, 1], StandardObject::IfIndex),
     (&[1, 3, 6, 1, 2, 1, 2, 2, 1, 2], StandardObject::IfDescr),
     (&[1, 3, 6, 1, 2, 1, 31, 1, 1, 1, 1], StandardObject::IfName),
+];
+/// ENTITY-MIB (RFC 6933) entPhysicalTable: the columns that identify the chassis.
+pub(crate) const ENTITY_MIB: &[(&[u32], StandardObject)] = &[
+    (ent![2], StandardObject::Entity(2)),
+    (ent![5], StandardObject::Entity(5)),
+    (ent![7], StandardObject::Entity(7)),
+    (ent![10], StandardObject::Entity(10)),
+    (ent![11], StandardObject::Entity(11)),
+    (ent![12], StandardObject::Entity(12)),
+    (ent![13], StandardObject::Entity(13)),
 ];
 /// SNMP-FRAMEWORK-MIB (RFC 3411) snmpEngine group.
 pub(crate) const FRAMEWORK_MIB: &[(&[u32], StandardObject)] = &[
@@ -94,6 +116,9 @@ impl NodeOptions {
     }
 }
 
+/// Returns the identity of the chassis, which a fault may change.
+type Chassis = Box<dyn Fn() -> Identity + Send + Sync>;
+
 /// The part of an agent that does not depend on its maker.
 pub struct Node {
     clock: Clock,
@@ -102,6 +127,7 @@ pub struct Node {
     engine_id: Vec<u8>,
     texts: Mutex<[Vec<u8>; 3]>,
     interfaces: Vec<Interface>,
+    chassis: Option<Chassis>,
     booted: Mutex<Duration>,
     boots: watch::Sender<u32>,
     traps: broadcast::Sender<Notification>,
@@ -130,10 +156,17 @@ impl Node {
             engine_id: options.engine_id,
             texts: Mutex::new(texts),
             interfaces,
+            chassis: None,
             booted,
             boots,
             traps,
         }
+    }
+    /// Adds the row of the chassis in the ENTITY-MIB.
+    #[must_use]
+    pub fn with_chassis(mut self, chassis: impl Fn() -> Identity + Send + Sync + 'static) -> Self {
+        self.chassis = Some(Box::new(chassis));
+        self
     }
     fn booted(&self) -> MutexGuard<'_, Duration> {
         self.booted.lock().unwrap_or_else(PoisonError::into_inner)
@@ -202,6 +235,7 @@ impl Node {
             StandardObject::IfIndex | StandardObject::IfDescr | StandardObject::IfName => {
                 self.interfaces.iter().map(|i| vec![i.index]).collect()
             }
+            StandardObject::Entity(_) => self.chassis.iter().map(|_| vec![CHASSIS]).collect(),
             _ => vec![vec![0]],
         }
     }
@@ -211,6 +245,7 @@ impl Node {
             StandardObject::IfIndex => return row().map(|i| Value::Integer(i.index as i32)),
             StandardObject::IfDescr => return row().map(|i| Value::text(&i.descr)),
             StandardObject::IfName => return row().map(|i| Value::text(&i.name)),
+            StandardObject::Entity(column) if index == [CHASSIS] => return self.entity(column),
             _ if index != [0] => return None,
             _ => {}
         }
@@ -222,9 +257,28 @@ impl Node {
             StandardObject::EngineId => Value::text(&self.engine_id),
             StandardObject::EngineBoots => Value::Integer(*self.boots.borrow() as i32),
             StandardObject::EngineTime => Value::Integer((self.uptime() / 100) as i32),
-            StandardObject::IfIndex | StandardObject::IfDescr | StandardObject::IfName => {
+            StandardObject::IfIndex
+            | StandardObject::IfDescr
+            | StandardObject::IfName
+            | StandardObject::Entity(_) => {
                 return None;
             }
+        })
+    }
+    fn entity(&self, column: u32) -> Option<Value> {
+        let identity = self.chassis.as_ref()?();
+        let text = |text: Option<String>| Value::text(text.unwrap_or_default());
+        Some(match column {
+            2 => Value::text(&self.descr),
+            // PhysicalClass chassis.
+            5 => Value::Integer(3),
+            7 => Value::text("chassis"),
+            10 => text(identity.firmware),
+            // Its size is 0 to 32.
+            11 => text(identity.serial.map(|s| s.chars().take(32).collect())),
+            12 => Value::text(identity.vendor),
+            13 => text(identity.model),
+            _ => return None,
         })
     }
     /// Tests a SET of an object and returns the change.
