@@ -153,7 +153,7 @@ impl Fsp150 {
         let control = &call.get(&[Oid::from(oid::PASSWORD_CONTROL)]).await?[0];
         let control = decode_truth_value(control, "f3ConnectGuardCryptoPasswordControl")?;
         if control == Some(false) {
-            return call.set(operation, fill(SetRequest::new())).await.map(drop);
+            return call.set(operation, fill(SetRequest::new())).await;
         }
         let request = fill(self.officer.request()?);
         let result = call.try_set(operation, request).await;

@@ -346,7 +346,6 @@ impl ProtectionBackend for ApsGroups {
                 SetRequest::new().with(aps::of(aps::SWITCH_COMMAND, row(group)?), value),
             )
             .await
-            .map(drop)
     }
     fn settling_time(&self) -> Duration {
         SETTLING

@@ -329,17 +329,17 @@ impl SnmpCall<'_> {
             .collect()
     }
 
-    /// Sets what is not read back here. Returns the request id of the PDU, which is positive.
+    /// Sets what is not read back here.
     ///
     /// # Errors
     /// Those of the link; `Refused` with the error-status as code.
-    pub async fn set(&self, operation: &'static str, request: SetRequest) -> Result<i32> {
-        self.try_set(operation, request)
-            .await
-            .map_err(|refusal| refusal.error)
+    pub async fn set(&self, operation: &'static str, request: SetRequest) -> Result<()> {
+        let result = self.try_set(operation, request).await;
+        result.map(drop).map_err(|refusal| refusal.error)
     }
 
-    /// Sets as [`set`](Self::set). The error has the number of the varbind that was refused.
+    /// Sets as [`set`](Self::set). Returns the request id of the PDU, which is positive; the error
+    /// has the number of the varbind that was refused.
     ///
     /// # Errors
     /// As [`set`](Self::set).
