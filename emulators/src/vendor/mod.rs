@@ -8,6 +8,7 @@
 //! |---|---|
 //! | [`adva_fsp3000r7`] | ADVA FSP 3000R7, SNMP, at an end of a pair with passwords |
 //! | [`agiltron`] | FF and SelfAlign switches, bytes on a serial line |
+//! | [`ciena_waveserver`] | Ciena Waveserver, SNMP, at an end of a pair that a key authenticates at intervals |
 //! | [`dicon`] | GP600 matrices, MEMS modules |
 //! | [`etsi014`] | key management entities, ETSI GS QKD 014 |
 //! | [`fs_olp`] | FS.com and Glsun OLP cards in a chassis, SNMP |
@@ -29,6 +30,7 @@
 
 pub mod adva_fsp3000r7;
 pub mod agiltron;
+pub mod ciena_waveserver;
 pub mod dicon;
 pub mod etsi014;
 pub mod fs_olp;
@@ -52,6 +54,7 @@ use crate::profile::Profile;
 pub(crate) const PROFILES: &[&[Profile]] = &[
     adva_fsp3000r7::profile::PROFILES,
     agiltron::profile::PROFILES,
+    ciena_waveserver::profile::PROFILES,
     dicon::profile::PROFILES,
     etsi014::profile::PROFILES,
     fs_olp::profile::PROFILES,

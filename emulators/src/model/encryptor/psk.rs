@@ -93,6 +93,7 @@ struct End {
     secret: Option<Zeroizing<Vec<u8>>>,
     interval: Duration,
     on_failure: OnFailure,
+    enabled: bool,
     /// Encryption is off until then.
     off_until: Option<Duration>,
     sends: Sends,
@@ -145,7 +146,8 @@ impl State {
     }
     fn secrets_agree(&self) -> bool {
         let [a, b] = &self.ends;
-        !self.cut && !self.broken && a.secret.is_some() && a.secret == b.secret
+        let up = !self.cut && !self.broken && a.enabled && b.enabled;
+        up && a.secret.is_some() && a.secret == b.secret
     }
     fn is_last(&self) -> bool {
         self.rules.attempts.is_some_and(|n| self.failures >= n)
@@ -174,6 +176,9 @@ impl State {
         }
     }
     fn sends(&self, end: &End) -> Sends {
+        if !end.enabled {
+            return Sends::Nothing;
+        }
         if end.off_until.is_some() {
             return Sends::Clear;
         }
@@ -317,6 +322,7 @@ impl PskLink {
             secret: Some(Zeroizing::new(secret.to_vec())),
             interval,
             on_failure,
+            enabled: true,
             off_until: None,
             sends: Sends::Encrypted,
             encrypted: Duration::ZERO,
@@ -442,6 +448,17 @@ impl PskLink {
             s.ends[end].off_until = time.map(|t| s.settled.saturating_add(t));
         })
     }
+    /// Enables or disables the port of an end. An exchange begins when it is enabled.
+    ///
+    /// # Errors
+    /// If it is refused.
+    pub fn set_enabled(&self, end: usize, enabled: bool) -> Result<(), ChangeRefusal> {
+        self.change(end, |s, end| {
+            if std::mem::replace(&mut s.ends[end].enabled, enabled) != enabled && enabled {
+                s.start(false);
+            }
+        })
+    }
     /// Deletes the secret of an end and the traffic key.
     ///
     /// # Errors
@@ -481,6 +498,11 @@ impl PskLink {
     #[must_use]
     pub fn failed(&self) -> (Option<Duration>, Option<Duration>) {
         self.with(|s| (s.failed_since, s.last_failure))
+    }
+    /// Whether the port of an end is enabled.
+    #[must_use]
+    pub fn is_enabled(&self, end: usize) -> bool {
+        self.with(|s| s.ends[end & 1].enabled)
     }
     /// Whether the line is cut.
     #[must_use]
@@ -531,6 +553,7 @@ impl PskLink {
                 secret,
                 interval,
                 on_failure,
+                enabled,
                 off_until,
                 ..
             } = &s.ends[end & 1];
@@ -540,8 +563,8 @@ impl PskLink {
             let off = off_until.is_some();
             let forced = s.running.is_some_and(|(_, forced)| forced);
             format!(
-                "secret: {secret}\ninterval: {interval:?}, on failure: {on_failure:?}, encryption \
-                 off: {off}, forced exchange in progress: {forced}"
+                "secret: {secret}\ninterval: {interval:?}, on failure: {on_failure:?}, enabled: \
+                 {enabled}, encryption off: {off}, forced exchange in progress: {forced}"
             )
         })
     }
