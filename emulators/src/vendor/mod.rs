@@ -13,6 +13,7 @@
 //! | [`etsi014`] | key management entities, ETSI GS QKD 014 |
 //! | [`fs_olp`] | FS.com and Glsun OLP cards in a chassis, SNMP |
 //! | [`idq_quantis`] | ID Quantique Quantis, USB |
+//! | [`infinera_xtm`] | Infinera XTM, SNMP, at an end of a pair of IKE peers |
 //! | [`jdsu_sb`] | JDS Uniphase SB switches, RS-232 |
 //! | [`leoni_eol`] | LEONI eol switches, RS-232 |
 //! | [`linux_macsec`] | Linux kernels with MACsec at the ends of a pair, netlink, in memory only |
@@ -35,6 +36,7 @@ pub mod dicon;
 pub mod etsi014;
 pub mod fs_olp;
 pub mod idq_quantis;
+pub mod infinera_xtm;
 pub mod jdsu_sb;
 pub mod leoni_eol;
 pub mod linux_macsec;
@@ -59,6 +61,7 @@ pub(crate) const PROFILES: &[&[Profile]] = &[
     etsi014::profile::PROFILES,
     fs_olp::profile::PROFILES,
     idq_quantis::profile::PROFILES,
+    infinera_xtm::profile::PROFILES,
     jdsu_sb::profile::PROFILES,
     leoni_eol::profile::PROFILES,
     nokia::profile::PROFILES,

@@ -49,8 +49,8 @@ pub enum OnFailure {
     KeepForInterval(Duration),
     /// It is blocked after this time.
     BlockAfter(Duration),
-    /// It is sent in clear.
-    Clear,
+    /// It is sent in clear after this time.
+    ClearAfter(Duration),
 }
 
 /// Form of the traffic that an end sends.
@@ -168,7 +168,9 @@ impl State {
     /// Time at which the traffic of an end changes without an exchange.
     fn deadline(&self, end: &End) -> Option<Duration> {
         match (end.on_failure, self.failed_since, &self.session) {
-            (OnFailure::BlockAfter(time), Some(since), _) => Some(since.saturating_add(time)),
+            (OnFailure::BlockAfter(time) | OnFailure::ClearAfter(time), Some(since), _) => {
+                Some(since.saturating_add(time))
+            }
             (OnFailure::KeepForInterval(time), Some(_), Some(s)) if !self.interval().is_zero() => {
                 Some(s.began.saturating_add(self.interval()).saturating_add(time))
             }
@@ -184,7 +186,7 @@ impl State {
         }
         let over = self.deadline(end).is_some_and(|at| self.settled >= at);
         match (end.on_failure, self.failed_since) {
-            (OnFailure::Clear, Some(_)) => Sends::Clear,
+            (OnFailure::ClearAfter(_), Some(_)) if over => Sends::Clear,
             _ if self.session.is_some() && !over => Sends::Encrypted,
             _ => Sends::Nothing,
         }
@@ -424,6 +426,10 @@ impl PskLink {
     /// If it is refused.
     pub fn force(&self, end: usize) -> Result<(), ChangeRefusal> {
         self.change(end, |s, _| s.start(true))
+    }
+    /// Starts an exchange without a command: the ends lost each other, or found each other again.
+    pub fn restart(&self) {
+        self.with(|s| s.start(false));
     }
     /// Sets the time between exchanges of an end.
     ///
@@ -766,7 +772,16 @@ mod tests {
                 Sends::Nothing,
                 Sends::Nothing,
             ),
-            (OnFailure::Clear, Sends::Clear, Sends::Clear),
+            (
+                OnFailure::ClearAfter(Duration::ZERO),
+                Sends::Clear,
+                Sends::Clear,
+            ),
+            (
+                OnFailure::ClearAfter(minute),
+                Sends::Encrypted,
+                Sends::Clear,
+            ),
         ] {
             let (link, clock) = pair(policy);
             disagree(&link, &clock);

@@ -358,7 +358,11 @@ impl Mib for Waveserver {
             self.board.shared().period = hours;
         }
         if let Some(mode) = draft.mode {
-            let policy = if mode == 1 { DROP } else { OnFailure::Clear };
+            let policy = if mode == 1 {
+                DROP
+            } else {
+                OnFailure::ClearAfter(Duration::ZERO)
+            };
             link.set_on_failure(end, policy).map_err(failed)?;
             self.board.shared().mode = mode;
         }
