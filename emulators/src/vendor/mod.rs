@@ -8,10 +8,12 @@
 //! |---|---|
 //! | [`adva_fsp3000r7`] | ADVA FSP 3000R7, SNMP, at an end of a pair with passwords |
 //! | [`agiltron`] | FF and SelfAlign switches, bytes on a serial line |
+//! | [`ciena_waveserver`] | Ciena Waveserver, SNMP, at an end of a pair that a key authenticates at intervals |
 //! | [`dicon`] | GP600 matrices, MEMS modules |
 //! | [`etsi014`] | key management entities, ETSI GS QKD 014 |
 //! | [`fs_olp`] | FS.com and Glsun OLP cards in a chassis, SNMP |
 //! | [`idq_quantis`] | ID Quantique Quantis, USB |
+//! | [`infinera_xtm`] | Infinera XTM, SNMP, at an end of a pair of IKE peers |
 //! | [`jdsu_sb`] | JDS Uniphase SB switches, RS-232 |
 //! | [`leoni_eol`] | LEONI eol switches, RS-232 |
 //! | [`linux_macsec`] | Linux kernels with MACsec at the ends of a pair, netlink, in memory only |
@@ -29,10 +31,12 @@
 
 pub mod adva_fsp3000r7;
 pub mod agiltron;
+pub mod ciena_waveserver;
 pub mod dicon;
 pub mod etsi014;
 pub mod fs_olp;
 pub mod idq_quantis;
+pub mod infinera_xtm;
 pub mod jdsu_sb;
 pub mod leoni_eol;
 pub mod linux_macsec;
@@ -52,10 +56,12 @@ use crate::profile::Profile;
 pub(crate) const PROFILES: &[&[Profile]] = &[
     adva_fsp3000r7::profile::PROFILES,
     agiltron::profile::PROFILES,
+    ciena_waveserver::profile::PROFILES,
     dicon::profile::PROFILES,
     etsi014::profile::PROFILES,
     fs_olp::profile::PROFILES,
     idq_quantis::profile::PROFILES,
+    infinera_xtm::profile::PROFILES,
     jdsu_sb::profile::PROFILES,
     leoni_eol::profile::PROFILES,
     nokia::profile::PROFILES,

@@ -49,8 +49,8 @@ pub enum OnFailure {
     KeepForInterval(Duration),
     /// It is blocked after this time.
     BlockAfter(Duration),
-    /// It is sent in clear.
-    Clear,
+    /// It is sent in clear after this time.
+    ClearAfter(Duration),
 }
 
 /// Form of the traffic that an end sends.
@@ -93,6 +93,7 @@ struct End {
     secret: Option<Zeroizing<Vec<u8>>>,
     interval: Duration,
     on_failure: OnFailure,
+    enabled: bool,
     /// Encryption is off until then.
     off_until: Option<Duration>,
     sends: Sends,
@@ -145,7 +146,8 @@ impl State {
     }
     fn secrets_agree(&self) -> bool {
         let [a, b] = &self.ends;
-        !self.cut && !self.broken && a.secret.is_some() && a.secret == b.secret
+        let up = !self.cut && !self.broken && a.enabled && b.enabled;
+        up && a.secret.is_some() && a.secret == b.secret
     }
     fn is_last(&self) -> bool {
         self.rules.attempts.is_some_and(|n| self.failures >= n)
@@ -166,7 +168,9 @@ impl State {
     /// Time at which the traffic of an end changes without an exchange.
     fn deadline(&self, end: &End) -> Option<Duration> {
         match (end.on_failure, self.failed_since, &self.session) {
-            (OnFailure::BlockAfter(time), Some(since), _) => Some(since.saturating_add(time)),
+            (OnFailure::BlockAfter(time) | OnFailure::ClearAfter(time), Some(since), _) => {
+                Some(since.saturating_add(time))
+            }
             (OnFailure::KeepForInterval(time), Some(_), Some(s)) if !self.interval().is_zero() => {
                 Some(s.began.saturating_add(self.interval()).saturating_add(time))
             }
@@ -174,12 +178,15 @@ impl State {
         }
     }
     fn sends(&self, end: &End) -> Sends {
+        if !end.enabled {
+            return Sends::Nothing;
+        }
         if end.off_until.is_some() {
             return Sends::Clear;
         }
         let over = self.deadline(end).is_some_and(|at| self.settled >= at);
         match (end.on_failure, self.failed_since) {
-            (OnFailure::Clear, Some(_)) => Sends::Clear,
+            (OnFailure::ClearAfter(_), Some(_)) if over => Sends::Clear,
             _ if self.session.is_some() && !over => Sends::Encrypted,
             _ => Sends::Nothing,
         }
@@ -317,6 +324,7 @@ impl PskLink {
             secret: Some(Zeroizing::new(secret.to_vec())),
             interval,
             on_failure,
+            enabled: true,
             off_until: None,
             sends: Sends::Encrypted,
             encrypted: Duration::ZERO,
@@ -419,6 +427,10 @@ impl PskLink {
     pub fn force(&self, end: usize) -> Result<(), ChangeRefusal> {
         self.change(end, |s, _| s.start(true))
     }
+    /// Starts an exchange without a command: the ends lost each other, or found each other again.
+    pub fn restart(&self) {
+        self.with(|s| s.start(false));
+    }
     /// Sets the time between exchanges of an end.
     ///
     /// # Errors
@@ -440,6 +452,17 @@ impl PskLink {
     pub fn set_off(&self, end: usize, time: Option<Duration>) -> Result<(), ChangeRefusal> {
         self.change(end, |s, end| {
             s.ends[end].off_until = time.map(|t| s.settled.saturating_add(t));
+        })
+    }
+    /// Enables or disables the port of an end. An exchange begins when it is enabled.
+    ///
+    /// # Errors
+    /// If it is refused.
+    pub fn set_enabled(&self, end: usize, enabled: bool) -> Result<(), ChangeRefusal> {
+        self.change(end, |s, end| {
+            if std::mem::replace(&mut s.ends[end].enabled, enabled) != enabled && enabled {
+                s.start(false);
+            }
         })
     }
     /// Deletes the secret of an end and the traffic key.
@@ -481,6 +504,11 @@ impl PskLink {
     #[must_use]
     pub fn failed(&self) -> (Option<Duration>, Option<Duration>) {
         self.with(|s| (s.failed_since, s.last_failure))
+    }
+    /// Whether the port of an end is enabled.
+    #[must_use]
+    pub fn is_enabled(&self, end: usize) -> bool {
+        self.with(|s| s.ends[end & 1].enabled)
     }
     /// Whether the line is cut.
     #[must_use]
@@ -531,6 +559,7 @@ impl PskLink {
                 secret,
                 interval,
                 on_failure,
+                enabled,
                 off_until,
                 ..
             } = &s.ends[end & 1];
@@ -540,8 +569,8 @@ impl PskLink {
             let off = off_until.is_some();
             let forced = s.running.is_some_and(|(_, forced)| forced);
             format!(
-                "secret: {secret}\ninterval: {interval:?}, on failure: {on_failure:?}, encryption \
-                 off: {off}, forced exchange in progress: {forced}"
+                "secret: {secret}\ninterval: {interval:?}, on failure: {on_failure:?}, enabled: \
+                 {enabled}, encryption off: {off}, forced exchange in progress: {forced}"
             )
         })
     }
@@ -743,7 +772,16 @@ mod tests {
                 Sends::Nothing,
                 Sends::Nothing,
             ),
-            (OnFailure::Clear, Sends::Clear, Sends::Clear),
+            (
+                OnFailure::ClearAfter(Duration::ZERO),
+                Sends::Clear,
+                Sends::Clear,
+            ),
+            (
+                OnFailure::ClearAfter(minute),
+                Sends::Encrypted,
+                Sends::Clear,
+            ),
         ] {
             let (link, clock) = pair(policy);
             disagree(&link, &clock);
