@@ -2,7 +2,7 @@
 
 use crate::{
     INFO,
-    flow::FlowStatus,
+    flow::{Before, FlowStatus},
     proto::{
         TEXT_LIMIT, decode_flows, decode_text, decode_trap, decode_truth_value,
         oid::{self, Flow},
@@ -11,6 +11,7 @@ use crate::{
 use async_trait::async_trait;
 use qkd_driver_kit::{
     change_lock::ChangeLock,
+    forced_exchanges::ForcedExchanges,
     link::{
         make::check_agent,
         snmp::{Oid, SetRequest, SnmpLink},
@@ -42,6 +43,7 @@ pub struct Fsp150 {
     /// Whether a key may be staged in a profile that several flows use.
     pub(crate) changes_shared: bool,
     pub(crate) turns: ChangeLock,
+    pub(crate) exchanges: ForcedExchanges<Before>,
     events: EventHub,
     traps: BackgroundTask,
 }
@@ -117,6 +119,7 @@ impl Fsp150 {
             officer,
             changes_shared,
             turns: ChangeLock::default(),
+            exchanges: ForcedExchanges::default(),
             events,
             traps,
         };

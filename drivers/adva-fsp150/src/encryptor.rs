@@ -148,6 +148,12 @@ impl Encryptor for Fsp150 {
         let digits = std::mem::take(&mut *hex_digits(key.expose()));
         let name = oid::of_profile(oid::PROFILE_PASSWORD, profile);
         let value = Value::OctetString(digits);
+        // All users of the profile get the key.
+        for user in &users {
+            let before = Before::of(&FlowStatus::read(&call, *user).await?);
+            let user = ChannelId(user.to_string());
+            self.exchanges.stage(&user, key.id(), before);
+        }
         self.change(&call, "stage", |request| request.with_secret(name, value))
             .await?;
         Ok(Staged::new(
@@ -165,8 +171,12 @@ impl Encryptor for Fsp150 {
 
     async fn activate(&self, staged: &Staged) -> Result<()> {
         let flow = self.flow(&staged.channel).await?;
+        self.exchanges.resume(staged, Before::read(staged))?;
         let call = self.agent.call();
         let _turn = self.turns.lock(call.deadline()).await?;
+        // An exchange since the key was staged may have used the key before.
+        let before = Before::of(&FlowStatus::read(&call, flow).await?);
+        self.exchanges.force(&staged.channel, before);
         let name = oid::of_flow(oid::ACTION, flow);
         self.change(&call, "activate", |request| request.with(name, RESTART))
             .await
@@ -174,11 +184,13 @@ impl Encryptor for Fsp150 {
 
     async fn confirm(&self, staged: &Staged, longest: Duration) -> Result<Confirmation> {
         let flow = self.flow(&staged.channel).await?;
-        let Some(before) = Before::read(staged) else {
+        let known = self.exchanges.before(staged);
+        let Some(before) = known.or_else(|| Before::read(staged)) else {
             return Ok(Confirmation::new(
                 staged,
                 false,
-                "the staged key carries no readings of this device",
+                "the staged key carries no readings of this device, and this handle has not staged \
+                 it",
             ));
         };
         let end = Instant::now() + longest;
@@ -186,13 +198,19 @@ impl Encryptor for Fsp150 {
             let now = FlowStatus::read(&self.agent.call(), flow).await?;
             let words = now.words();
             if before.is_followed_by_exchange(&now) && now.is_normal {
-                return Ok(Confirmation::new(
+                self.exchanges.end(staged);
+                let confirmation = Confirmation::new(
                     staged,
                     true,
                     format!(
-                        "the flow has new SAs in both directions since the key was staged: {words}"
+                        "the flow has new SAs in both directions since the key was staged: \
+                         {words}; traffic was interrupted for at most the time of the exchange"
                     ),
-                ));
+                );
+                return Ok(match self.exchanges.duration(staged) {
+                    Some(longest) => confirmation.with_outage(longest),
+                    None => confirmation,
+                });
             }
             if Instant::now() >= end {
                 let why = if before.is_followed_by_failure(&now) {

@@ -2,16 +2,16 @@
 
 use crate::{
     INFO,
-    port::PortStatus,
+    port::{Before, PortStatus},
     proto::{
         Condition, count, decode_elapsed, decode_life_time, decode_rows, decode_text, decode_trap,
         oid,
     },
-    roll::Activations,
 };
 use async_trait::async_trait;
 use qkd_driver_kit::{
     change_lock::ChangeLock,
+    forced_exchanges::ForcedExchanges,
     link::{
         make::check_agent,
         snmp::{Oid, SnmpLink, Value},
@@ -33,6 +33,7 @@ use qkd_hal::{
 
 /// An ADVA FSP 3000R7 with encryption modules.
 pub struct Fsp3000R7 {
+    opened: Identity,
     descriptor: Descriptor,
     capabilities: Capabilities,
     pub(crate) encryptor: EncryptorCapabilities,
@@ -40,7 +41,7 @@ pub struct Fsp3000R7 {
     pub(crate) officer: OfficerPassword,
     /// The device shows the result of the last SET only.
     pub(crate) turns: ChangeLock,
-    pub(crate) activations: Activations,
+    pub(crate) exchanges: ForcedExchanges<Before>,
     events: EventHub,
     traps: BackgroundTask,
 }
@@ -90,7 +91,7 @@ impl Fsp3000R7 {
         events: EventHub,
     ) -> Result<Self> {
         use Operation as Op;
-        let mut capabilities = Capabilities::none()
+        let capabilities = Capabilities::none()
             .with(&[
                 Op::Identity,
                 Op::Health,
@@ -104,33 +105,30 @@ impl Fsp3000R7 {
             ])
             .with_events(agent.link().event_support());
         let traps = listen(agent.link(), events.clone());
-        check_agent(&INFO, &agent.call()).await?;
-        let modules = agent.call();
-        let column = oid::column(oid::MODULE_STATUS, oid::RESET_CAPABILITY);
-        let modules = modules.walk(&column).await?.len();
-        let ports = rows(&agent).await?;
-        if ports.is_empty() {
+        let opened = read_identity(&agent).await?;
+        if rows(&agent).await?.is_empty() {
             return Err(Error::new(
                 ErrorKind::NotReady,
                 "the device has no row in its table of encrypting ports: set one up on it",
             ));
         }
-        // A reset destroys the keys of a whole module; which ports belong to which module is not
-        // published.
-        if (modules, ports.len()) == (1, 1) {
-            capabilities = capabilities.with(&[Op::Zeroize]);
-        }
         Ok(Self {
+            opened,
             descriptor,
             capabilities,
             encryptor: declare(),
             agent,
             officer,
             turns: ChangeLock::default(),
-            activations: Activations::default(),
+            exchanges: ForcedExchanges::default(),
             events,
             traps,
         })
+    }
+
+    /// The identity at opening.
+    pub(crate) fn opened_as(&self) -> &Identity {
+        &self.opened
     }
 
     pub(crate) async fn rows(&self) -> Result<Vec<u32>> {
@@ -146,6 +144,23 @@ impl Fsp3000R7 {
             None => format!("port {row}"),
         })
     }
+}
+
+/// The shelf comes first in entPhysicalTable: its serial number is that of the device.
+async fn read_identity(agent: &SnmpClient) -> Result<Identity> {
+    let call = agent.call();
+    let system = check_agent(&INFO, &call).await?;
+    let mut identity = Identity::new("ADVA");
+    if let Some(model) = system.descr {
+        identity = identity.with_model(model);
+    }
+    for (_, serial) in call.walk(&Oid::from(oid::SERIAL_NUMBERS)).await? {
+        let serial = decode_text(&serial, "entPhysicalSerialNum").ok().flatten();
+        if let Some(serial) = serial.filter(|serial| !serial.is_empty()) {
+            return Ok(identity.with_serial(serial));
+        }
+    }
+    Ok(identity)
 }
 
 async fn rows(agent: &SnmpClient) -> Result<Vec<u32>> {
@@ -164,12 +179,7 @@ impl Device for Fsp3000R7 {
     }
 
     async fn identity(&self) -> Result<Identity> {
-        let system = check_agent(&INFO, &self.agent.call()).await?;
-        let identity = Identity::new("ADVA");
-        Ok(match system.descr {
-            Some(descr) => identity.with_model(descr),
-            None => identity,
-        })
+        read_identity(&self.agent).await
     }
 
     async fn health(&self) -> Result<Health> {

@@ -19,7 +19,7 @@ use tokio::time::Instant;
 
 /// Interval at which a port is read during a roll.
 const POLL: Duration = Duration::from_millis(250);
-/// rls(1), oprCryptoOff(2) and oprKeyExchg(2), reset(2), rtf(2).
+/// rls(1), oprCryptoOff(2) and oprKeyExchg(2), reset(2).
 const RELEASE: Value = Value::Integer(1);
 const OPERATE: Value = Value::Integer(2);
 /// enable(1), disable(2) of EncryptionOffState.
@@ -89,7 +89,7 @@ impl Encryptor for Fsp3000R7 {
         let name = oid::of(oid::PORT_CONFIG, oid::AUTH_KEY, row);
         // The request wipes its values.
         let value = Value::OctetString(digits);
-        self.activations.forget(row);
+        self.exchanges.stage(channel, key.id(), before.clone());
         self.change(&call, "stage", |request| request.with_secret(name, value))
             .await?;
         Ok(Staged::new(
@@ -104,11 +104,11 @@ impl Encryptor for Fsp3000R7 {
 
     async fn activate(&self, staged: &Staged) -> Result<()> {
         let row = self.row(&staged.channel).await?;
+        self.exchanges.resume(staged, Before::read(staged))?;
         let call = self.agent.call();
         let _turn = self.turns.lock(call.deadline()).await?;
         let before = Before::of(&PortStatus::read(&call, row).await?);
-        self.activations
-            .record(row, staged.key_id.clone(), before.clone());
+        self.exchanges.force(&staged.channel, before.clone());
         self.set_port(&call, "activate", oid::FORCE_EXCHANGE, row, OPERATE)
             .await?;
         // The condition that a forced exchange raises is cleared once the exchange has ended. An
@@ -117,6 +117,7 @@ impl Encryptor for Fsp3000R7 {
             let now = PortStatus::read(&call, row).await;
             let now = now.map_err(|e| e.with_effect(Effect::Partial))?;
             if now.has_succeeded_since(&before) || now.has_failed_since(&before) {
+                self.exchanges.end(staged);
                 return self
                     .set_port(&call, "activate", oid::CLEAR_FORCED, row, OPERATE)
                     .await
@@ -129,13 +130,13 @@ impl Encryptor for Fsp3000R7 {
 
     async fn confirm(&self, staged: &Staged, longest: Duration) -> Result<Confirmation> {
         let row = self.row(&staged.channel).await?;
-        let activated = self.activations.before(row, &staged.key_id);
-        let Some(before) = activated.or_else(|| Before::read(staged)) else {
+        let known = self.exchanges.before(staged);
+        let Some(before) = known.or_else(|| Before::read(staged)) else {
             return Ok(Confirmation::new(
                 staged,
                 false,
                 "the staged key carries no readings of this device, and this handle has not \
-                 activated it",
+                 staged it",
             ));
         };
         let end = Instant::now() + longest;
@@ -143,11 +144,19 @@ impl Encryptor for Fsp3000R7 {
             let now = PortStatus::read(&self.agent.call(), row).await?;
             let words = now.words();
             if now.has_succeeded_since(&before) && now.failures == Some(0) && !now.off {
-                return Ok(Confirmation::new(
+                self.exchanges.end(staged);
+                let confirmation = Confirmation::new(
                     staged,
                     true,
-                    format!("a key exchange has succeeded since the key was staged: {words}"),
-                ));
+                    format!(
+                        "a key exchange has succeeded since the key was staged: {words}; traffic \
+                         was interrupted for at most the time of the exchange"
+                    ),
+                );
+                return Ok(match self.exchanges.duration(staged) {
+                    Some(longest) => confirmation.with_outage(longest),
+                    None => confirmation,
+                });
             }
             if Instant::now() >= end {
                 let why = if now.off {
@@ -161,33 +170,6 @@ impl Encryptor for Fsp3000R7 {
             }
             tokio::time::sleep(POLL).await;
         }
-    }
-
-    /// Resets the module of the only port to factory settings: its keys and all its passwords are
-    /// destroyed.
-    async fn zeroize(&self, channel: &ChannelId) -> Result<()> {
-        self.row(channel).await?;
-        let call = self.agent.call();
-        let _turn = self.turns.lock(call.deadline()).await?;
-        let column = oid::column(oid::MODULE_STATUS, oid::RESET_CAPABILITY);
-        let modules = call.walk(&column).await?;
-        let [(index, capability)] = modules.as_slice() else {
-            return Err(Error::unsupported(
-                "zeroize",
-                "the device has more than one encryption module, and which one a port belongs to \
-                 is not published",
-            ));
-        };
-        let name = "cryptoModuleStatusResetToFactoryCapability";
-        if decode_choice(capability, name)? != Some(true) {
-            return Err(Error::new(
-                ErrorKind::NotReady,
-                format!("the device does not permit the reset of its module ({name} is disable)"),
-            ));
-        }
-        let reset = oid::column(oid::MODULE_CONFIG, oid::RESET_TO_FACTORY).child(index);
-        self.change(&call, "zeroize", |request| request.with(reset, OPERATE))
-            .await
     }
 
     async fn set_encryption(&self, channel: &ChannelId, on: bool) -> Result<()> {

@@ -6,7 +6,6 @@ mod encryptor;
 mod officer;
 mod port;
 pub mod proto;
-mod roll;
 #[cfg(test)]
 mod tests;
 
@@ -61,7 +60,6 @@ pub const ASSUMPTIONS: &[Assumption] = &[
     .operations(&[
         Operation::Stage,
         Operation::Activate,
-        Operation::Zeroize,
         Operation::SetEncryption,
     ]),
 ];
@@ -95,7 +93,7 @@ pub static INFO: DriverInfo = DriverInfo {
         "length and characters of the AuthKey, and of the officer's password",
         "for how long three wrong officer's passwords lock the input",
         "what traffic does during a forced key exchange",
-        "which module a port belongs to: keys are destroyed only on a device with one of each",
+        "how the keys of one port are destroyed: a reset of a module destroys its passwords, too",
         "unit of the time for which encryption is off: it is not used",
         "whether a notification is sent when a condition ends",
     ],
@@ -134,7 +132,7 @@ impl Driver for Fsp3000R7Driver {
             Oid::from(oid::OFFICER_PASSWORD),
             Some(PASSWORD_TRIES),
         );
-        let device = Fsp3000R7::open(descriptor, agent, officer, events).await?;
-        Ok(OpenedDevice::from_encryptor(Arc::new(device)))
+        let device = Arc::new(Fsp3000R7::open(descriptor, agent, officer, events).await?);
+        Ok(OpenedDevice::from_encryptor(Arc::clone(&device)).with_identity(device.opened_as()))
     }
 }

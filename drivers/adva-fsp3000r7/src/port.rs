@@ -84,7 +84,13 @@ impl PortStatus {
                 text(self.last_bad)
             )),
             ChannelState::Initialising => Some("no key was exchanged yet".to_owned()),
-            _ => None,
+            _ => match self.failures {
+                None | Some(0) => None,
+                Some(failures) => Some(format!(
+                    "{failures} key exchanges failed since the last good one, the last one at {}",
+                    text(self.last_bad)
+                )),
+            },
         }
     }
 

@@ -10,9 +10,9 @@ use qkd_driver_kit::{
     },
 };
 use qkd_hal::{
-    Effect, ErrorKind, EventKind, Key, Operation, Result, Support,
+    Effect, ErrorKind, EventKind, Key, KeyId, Result,
     device::HealthState,
-    encryptor::{ChannelId, ChannelState},
+    encryptor::{ChannelId, ChannelState, Staged},
     event::StreamItem,
 };
 use std::{sync::Arc, time::Duration};
@@ -64,7 +64,6 @@ fn agent(react: fn(&mut Objects, &VarBind)) -> Arc<ScriptedAgent> {
         (Oid::from(oid::PASSWORD_ERROR), Value::Integer(1)),
         (Oid::from(oid::PASSWORD_REQUEST), Value::Gauge32(0)),
         (module(oid::FAILED_LOGINS), Value::Gauge32(0)),
-        (module(oid::RESET_CAPABILITY), Value::Integer(1)),
         (config(oid::LIFE_TIME), Value::Integer(2)),
         (config(oid::ENCRYPTION_OFF), Value::Integer(1)),
         (config(oid::FORCE_EXCHANGE), Value::Integer(1)),
@@ -280,21 +279,28 @@ async fn encryption_is_switched_off_in_two_steps_where_the_device_permits_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn keys_are_destroyed_only_on_a_device_with_one_module_and_one_port() {
+async fn a_key_that_was_not_staged_last_is_not_activated() {
     let agent = agent(exchange);
     let opened = open(&agent).await;
     let encryptor = opened.encryptor().unwrap();
-    encryptor.zeroize(&channel()).await.unwrap();
-    let reset = oid::of(oid::MODULE_CONFIG, oid::RESET_TO_FACTORY, MODULE);
-    assert_eq!(agent.value(&reset), Some(Value::Integer(2)));
-    agent.set_value(module(oid::RESET_CAPABILITY), Value::Integer(2));
-    let error = encryptor.zeroize(&channel()).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::NotReady);
-    let second = oid::of(oid::PORT_CONFIG, oid::LIFE_TIME, ROW + 1);
-    agent.set_value(second, Value::Integer(2));
-    let opened = open(&agent).await;
-    let capabilities = opened.device().capabilities().supports(Operation::Zeroize);
-    assert_eq!(capabilities, Support::Unsupported);
+    let staged = encryptor.stage(&channel(), &key()).await.unwrap();
+    let _ = agent.accepted_sets();
+    let other: KeyId = "6c1bd1a5-0a51-4bfb-9ff1-4f3b4f8f6a10".parse().unwrap();
+    for never in [
+        Staged::new(channel(), other.clone(), None, ""),
+        Staged::new(channel(), other, None, "").with_baseline(staged.baseline.clone()),
+    ] {
+        let error = encryptor.activate(&never).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NotReady);
+    }
+    assert_eq!(agent.accepted_sets(), []);
+    // Another process finishes the roll.
+    let later = open(&agent).await;
+    let later = later.encryptor().unwrap();
+    later.activate(&staged).await.unwrap();
+    let confirmation = later.confirm(&staged, HALF_A_MINUTE).await.unwrap();
+    assert!(confirmation.is_confirmed(), "{confirmation:?}");
+    assert!(confirmation.outage().is_some());
 }
 
 #[tokio::test(start_paused = true)]

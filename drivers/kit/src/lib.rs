@@ -27,6 +27,7 @@ pub mod context;
 pub mod credentials;
 pub mod driver;
 pub mod driver_info;
+pub mod forced_exchanges;
 pub mod key_text;
 pub mod link;
 pub mod officer_password;

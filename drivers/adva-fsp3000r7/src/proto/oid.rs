@@ -9,16 +9,10 @@ pub const PASSWORD_ERROR: &[u32] = &[1, 3, 6, 1, 4, 1, 2544, 1, 11, 5, 1, 2, 2, 
 /// cryptoOfficerPasswordReqId.0: the request id of that SET.
 pub const PASSWORD_REQUEST: &[u32] = &[1, 3, 6, 1, 4, 1, 2544, 1, 11, 5, 1, 2, 3, 0];
 
-/// cryptoModuleConfigEntry, a row for each encryption module.
-pub const MODULE_CONFIG: &[u32] = &[1, 3, 6, 1, 4, 1, 2544, 1, 11, 5, 1, 2, 10, 1];
-/// cryptoModuleConfigResetToFactory: rls(1), rtf(2).
-pub const RESET_TO_FACTORY: u32 = 3;
-/// cryptoModuleStatusEntry, with the same index.
+/// cryptoModuleStatusEntry, a row for each encryption module.
 pub const MODULE_STATUS: &[u32] = &[1, 3, 6, 1, 4, 1, 2544, 1, 11, 5, 1, 2, 11, 1];
 /// cryptoModuleStatusFailureLoginCount: wrong passwords of the officer since the last right one.
 pub const FAILED_LOGINS: u32 = 2;
-/// cryptoModuleStatusResetToFactoryCapability: enable(1), disable(2).
-pub const RESET_CAPABILITY: u32 = 5;
 
 /// cryptoPortConfigEntry, a row for each encrypting port.
 pub const PORT_CONFIG: &[u32] = &[1, 3, 6, 1, 4, 1, 2544, 1, 11, 5, 1, 3, 12, 1];
@@ -62,6 +56,8 @@ pub const ELAPSED: u32 = 4;
 pub const TRAPS: &[u32] = &[1, 3, 6, 1, 4, 1, 2544, 1, 11, 7, 5, 0];
 /// neEventLogIdentityTranslation (ADVA-MIB): the entity that a notification is about.
 pub const EVENT_ENTITY: &[u32] = &[1, 3, 6, 1, 4, 1, 2544, 2, 3, 2, 1, 4];
+/// Column entPhysicalSerialNum (RFC 6933).
+pub const SERIAL_NUMBERS: &[u32] = &[1, 3, 6, 1, 2, 1, 47, 1, 1, 1, 1, 11];
 /// Column ifDescr (RFC 2863).
 pub const IF_DESCR: &[u32] = &[1, 3, 6, 1, 2, 1, 2, 2, 1, 2];
 
