@@ -380,6 +380,9 @@ impl PskLink {
     }
 
     fn with<T>(&self, run: impl FnOnce(&mut State) -> T) -> T {
+        self.with_events(|state, _| run(state))
+    }
+    fn with_events<T>(&self, run: impl FnOnce(&mut State, &mut Vec<(usize, PskEvent)>) -> T) -> T {
         let now = self.clock.now();
         let mut events = Vec::new();
         let mut guard: MutexGuard<'_, State> =
@@ -395,7 +398,7 @@ impl PskLink {
             state.publish(&mut events);
         }
         state.flow(now, self.offered);
-        let result = run(state);
+        let result = run(state, &mut events);
         state.publish(&mut events);
         drop(guard);
         self.listeners.notify(events);
@@ -584,8 +587,12 @@ impl PskLink {
             DeviceFault::Refuse(n) => self.change_faults(end).refuse(*n),
             DeviceFault::Full => self.change_faults(end).set_full(true),
             DeviceFault::Cut(_) => self.with(|s| s.cut = true),
-            // Every exchange fails until the fault is cleared.
-            DeviceFault::Fail => self.with(|s| s.broken = true),
+            // An exchange fails now, and every one until the fault is cleared.
+            DeviceFault::Fail => self.with_events(|s, events| {
+                s.broken = true;
+                s.running = None;
+                s.finish(false, events);
+            }),
             DeviceFault::Reboot => self.with(|s| {
                 s.session = None;
                 s.start(false);
@@ -830,11 +837,24 @@ mod tests {
         link.apply(0, &DeviceFault::Clear).unwrap();
         clock.advance(Duration::from_secs(1));
         assert_eq!(link.sends(0), Sends::Encrypted);
+        let heard = Arc::new(Mutex::new(Vec::new()));
+        let ear = Arc::clone(&heard);
+        link.listen(move |end, event| ear.lock().unwrap().push((end, event.clone())));
         link.apply(0, &DeviceFault::Fail).unwrap();
+        assert_eq!(link.failures().0, 1, "at once, although the secrets agree");
+        assert_eq!(link.sends(0), Sends::Nothing);
+        assert_eq!(
+            heard.lock().unwrap().len(),
+            4,
+            "each end failed, and stopped"
+        );
         link.force(0).unwrap();
         clock.advance(Duration::from_secs(1));
-        assert_eq!(link.failures().0, 1, "although the secrets agree");
+        assert_eq!(link.failures().0, 2);
         link.apply(0, &DeviceFault::Clear).unwrap();
+        assert_eq!(link.failures().0, 2, "until an exchange succeeds");
+        clock.advance(RULES.retry.unwrap() + RULES.duration);
+        assert_eq!(link.failures().0, 0);
         link.zeroize(0).unwrap();
         assert_eq!((link.has_secret(0), link.session()), (false, None));
     }

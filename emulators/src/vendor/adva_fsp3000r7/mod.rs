@@ -53,8 +53,9 @@ use zeroize::Zeroizing;
 
 /// Enterprise number of the vendor.
 pub const ENTERPRISE: u32 = 2544;
-/// Under the enterprise number; the last numbers are our choice.
-const PRODUCT: [u32; 9] = [1, 3, 6, 1, 4, 1, ENTERPRISE, 1, 11];
+/// sysObjectID and sysDescr as LibreNMS has them, in `tests/snmpsim/adva_fsp3kr7.snmprec`.
+const PRODUCT: [u32; 11] = [1, 3, 6, 1, 4, 1, ENTERPRISE, 1, 11, 1, 1];
+const DESCR: &str = "Fiber Service Platform F7";
 const TRAPS: [u32; 12] = [1, 3, 6, 1, 4, 1, ENTERPRISE, 1, 11, 7, 5, 0];
 /// neEventLogEntry.
 const EVENT_LOG: [u32; 11] = [1, 3, 6, 1, 4, 1, ENTERPRISE, 2, 3, 2, 1];
@@ -232,12 +233,6 @@ pub struct AdvaR7 {
 /// Creates the agent of an end of a pair. Times are those of the clock of the pair.
 #[must_use]
 pub fn agent(end: PskEndpoint, options: Options) -> Arc<Agent<AdvaR7>> {
-    let identity = end.identity();
-    let descr = format!(
-        "{} {}",
-        identity.vendor,
-        identity.model.clone().unwrap_or_default()
-    );
     let interfaces = vec![Interface {
         index: PORT,
         descr: "Channel 1-1-N, encrypted".to_owned(),
@@ -248,7 +243,7 @@ pub fn agent(end: PskEndpoint, options: Options) -> Arc<Agent<AdvaR7>> {
     let link = Arc::clone(end.link());
     let node = Node::new(
         link.clock().clone(),
-        descr,
+        DESCR.to_owned(),
         Oid::from(PRODUCT),
         options.node,
         interfaces,

@@ -289,10 +289,27 @@ fn refused_writes_change_nothing_and_name_the_varbind() {
 }
 
 #[test]
+fn a_broken_exchange_is_counted_and_notified_at_once() {
+    let (ends, _, clock) = pair();
+    let mut heard = Heard::new(ends[1].as_ref());
+    ends[0].apply(&DeviceFault::Fail).unwrap();
+    assert_eq!(status(&ends[1], 3), Value::Gauge32(1));
+    assert_eq!(heard.next(), 146);
+    clock.advance(Duration::from_secs(60));
+    assert_eq!(status(&ends[1], 3), Value::Gauge32(3));
+    assert_eq!([heard.next(), heard.next(), heard.next()], [146, 146, 149]);
+    assert!(heard.is_empty());
+}
+
+#[test]
 fn another_device_and_a_restart() {
     let (ends, link, clock) = pair();
     let serial = oid("1.3.6.1.2.1.47.1.1.1.1.11.1");
     assert_eq!(ends[0].get(&serial), Value::text("AD0"));
+    assert_eq!(
+        ends[0].get(&oid("1.3.6.1.2.1.1.2.0")),
+        Value::ObjectId(oid("1.3.6.1.4.1.2544.1.11.1.1"))
+    );
     ends[0].apply(&DeviceFault::Identity("AD9".into())).unwrap();
     assert_eq!(ends[0].get(&serial), Value::text("AD9"));
     ends[0].apply(&DeviceFault::Reboot).unwrap();

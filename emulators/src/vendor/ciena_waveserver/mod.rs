@@ -47,8 +47,9 @@ use zeroize::Zeroizing;
 
 /// Enterprise number of the vendor.
 pub const ENTERPRISE: u32 = 1271;
-/// Under the enterprise number; the last numbers are our choice.
-const PRODUCT: [u32; 9] = [1, 3, 6, 1, 4, 1, ENTERPRISE, 1, 5];
+/// sysObjectID and sysDescr as LibreNMS has them, in `tests/snmpsim/ciena-waveserver.snmprec`.
+const PRODUCT: [u32; 8] = [1, 3, 6, 1, 4, 1, ENTERPRISE, 3];
+const DESCR: &str = "Waveserver Platform";
 /// CIENA-WS-NOTIFICATION-MIB wsAlarmNotification; its objects are below it.
 const ALARM: [u32; 10] = [1, 3, 6, 1, 4, 1, ENTERPRISE, 3, 2, 11];
 /// cwsPortPortsPortId.
@@ -143,13 +144,6 @@ pub struct Waveserver {
 /// Creates the agent of an end of a pair. Times are those of the clock of the pair.
 #[must_use]
 pub fn agent(end: PskEndpoint, options: NodeOptions) -> Arc<Agent<Waveserver>> {
-    let identity = end.identity();
-    let descr = format!(
-        "{} {} {}",
-        identity.vendor,
-        identity.model.unwrap_or_default(),
-        identity.firmware.unwrap_or_default()
-    );
     let interfaces = vec![Interface {
         index: PORT,
         descr: format!("Port {NAME}"),
@@ -159,7 +153,7 @@ pub fn agent(end: PskEndpoint, options: NodeOptions) -> Arc<Agent<Waveserver>> {
     let chassis = Arc::clone(&end);
     let node = Node::new(
         end.link().clock().clone(),
-        descr.trim_end().to_owned(),
+        DESCR.to_owned(),
         Oid::from(PRODUCT),
         options,
         interfaces,

@@ -210,6 +210,28 @@ fn refused_writes_change_nothing_and_name_the_varbind() {
 }
 
 #[test]
+fn a_broken_authentication_shows_at_once() {
+    let (ends, link, _) = pair();
+    let mut heard = Heard::new(ends[1].as_ref());
+    ends[0].apply(&DeviceFault::Fail).unwrap();
+    for end in &ends {
+        check(end, "peer not authenticated");
+        check(end, "port not authenticated");
+    }
+    assert_eq!(link.sends(1), Sends::Nothing);
+    heard.is_like(vector(&vectors(VECTORS), "alarm raised"), |n| n == 4);
+    assert!(heard.is_empty());
+    assert_eq!(
+        ends[0].get(&oid("1.3.6.1.2.1.1.2.0")),
+        Value::ObjectId(oid("1.3.6.1.4.1.1271.3"))
+    );
+    assert_eq!(
+        ends[0].get(&oid("1.3.6.1.2.1.47.1.1.1.1.11.1")),
+        Value::text("CW0")
+    );
+}
+
+#[test]
 fn a_disabled_port_and_a_cut_line_are_down() {
     let (ends, _, clock) = pair();
     let admin = oid("1.3.6.1.4.1.1271.3.4.7.5.1.2").child(&[PORT, 0]);

@@ -171,6 +171,20 @@ fn a_cut_line_is_unreachable_and_not_a_wrong_key() {
 }
 
 #[test]
+fn a_broken_authentication_shows_at_once() {
+    let (ends, ..) = pair();
+    ends[0].apply(&DeviceFault::Fail).unwrap();
+    for end in &ends {
+        check(end, "authentication failed");
+        check(end, "peer down");
+    }
+    assert_eq!(
+        ends[0].get(&oid("1.3.6.1.2.1.47.1.1.1.1.11.1")),
+        Value::text("IX0")
+    );
+}
+
+#[test]
 fn refused_writes_change_nothing_and_name_the_varbind() {
     let (ends, ..) = pair();
     let before = ends[0].state();
