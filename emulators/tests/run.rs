@@ -177,6 +177,7 @@ fn each_profile_reports_where_it_is_in_one_line_and_ends_with_its_input() {
             | "scte-hms-2x2"
             | "ciena-waveserver-pair"
             | "infinera-xtm-pair"
+            | "adva-fsp150-pair"
             | "adva-fsp3000r7-pair" => expected.extend(["credentials", "credentials_file"]),
             _ if name.starts_with("polatis") => {
                 expected.extend(["credentials", "credentials_file"])

@@ -258,7 +258,11 @@ mod tests {
     /// Both the file of a running profile and the context in memory have the officer's password.
     #[tokio::test]
     async fn the_password_of_an_officer_is_among_the_credentials() {
-        for (name, asks) in [("adva-fsp3000r7-pair", true), ("packetlight-pair", false)] {
+        for (name, asks) in [
+            ("adva-fsp3000r7-pair", true),
+            ("adva-fsp150-pair", true),
+            ("packetlight-pair", false),
+        ] {
             let expected = asks.then_some(OFFICER_PASSWORD);
             let running = profiles::start(name, &Options::default()).await.unwrap();
             let ready = running.ready();

@@ -6,6 +6,7 @@
 //!
 //! | module | content |
 //! |---|---|
+//! | [`adva_fsp150`] | ADVA FSP 150 with ConnectGuard, SNMP, at an end of a pair |
 //! | [`adva_fsp3000r7`] | ADVA FSP 3000R7, SNMP, at an end of a pair with passwords |
 //! | [`agiltron`] | FF and SelfAlign switches, bytes on a serial line |
 //! | [`ciena_waveserver`] | Ciena Waveserver, SNMP, at an end of a pair that a key authenticates at intervals |
@@ -29,6 +30,7 @@
 //!
 //! A new vendor is a folder, its module below and its entry in `PROFILES`.
 
+pub mod adva_fsp150;
 pub mod adva_fsp3000r7;
 pub mod agiltron;
 pub mod ciena_waveserver;
@@ -54,6 +56,7 @@ use crate::profile::Profile;
 
 /// The profiles of each vendor.
 pub(crate) const PROFILES: &[&[Profile]] = &[
+    adva_fsp150::profile::PROFILES,
     adva_fsp3000r7::profile::PROFILES,
     agiltron::profile::PROFILES,
     ciena_waveserver::profile::PROFILES,

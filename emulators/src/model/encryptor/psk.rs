@@ -22,7 +22,7 @@ use std::{
 };
 use zeroize::Zeroizing;
 
-/// Automatic steps in one call, after which a model that is far behind its clock skips the rest.
+/// Automatic steps in one call, after which a model whose clock is far ahead skips the rest.
 const MAX_STEPS: usize = 200_000;
 /// Length of a counting period of [`PskLink::encrypted_time`].
 pub const QUARTER: Duration = Duration::from_secs(900);

@@ -197,7 +197,7 @@ fn key(text: &[u8]) -> Result<Zeroizing<Vec<u8>>, ErrorStatus> {
     if !text.iter().all(u8::is_ascii_hexdigit) {
         return Err(ErrorStatus::WrongValue);
     }
-    if text.len() < MIN_DIGITS || text.len() % 2 != 0 {
+    if text.len() < MIN_DIGITS || !text.len().is_multiple_of(2) {
         return Err(ErrorStatus::WrongLength);
     }
     hex::decode(text)

@@ -36,6 +36,7 @@ pub(crate) fn binds(vector: &serde_json::Value) -> Vec<VarBind> {
                 Some(digits) => Value::text(hex::decode(digits).unwrap()),
                 None => Value::text(text.unwrap()),
             },
+            "OBJECT IDENTIFIER" => Value::ObjectId(oid(text.unwrap())),
             "Gauge32" => Value::Gauge32(number.unwrap() as u32),
             "TimeTicks" => Value::TimeTicks(number.unwrap() as u32),
             "Counter64" => Value::Counter64(number.unwrap() as u64),
