@@ -263,7 +263,7 @@ async fn run_case(session: &Arc<Session>, case: &Case) -> Done {
     let begun = tokio::time::Instant::now();
     let body = AssertUnwindSafe((case.body)(&bench)).catch_unwind();
     let patience = if session.dut.target_kind() == TargetKind::EmulatorInMemory {
-        Duration::from_secs(3600 * 24)
+        session.emulated_patience()
     } else {
         CASE_TIMEOUT
     };

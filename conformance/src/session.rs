@@ -295,6 +295,12 @@ impl Session {
             .map_or(Duration::from_secs(5), |d| d.descriptor.deadline)
     }
 
+    /// Emulated time after which a case, or a call with a fault, is taken to have no end. A device may
+    /// use a new key hours after it was staged.
+    pub(crate) fn emulated_patience(&self) -> Duration {
+        self.allowed(Operation::Confirm).saturating_mul(50) + Duration::from_secs(24 * 3600)
+    }
+
     /// The time within which a call of an operation ends.
     pub(crate) fn allowed(&self, operation: Operation) -> Duration {
         let deadline = self.deadline();

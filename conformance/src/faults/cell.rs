@@ -110,7 +110,7 @@ async fn trial(
     }
     let before = bench.state();
     let begun = tokio::time::Instant::now();
-    let result = tokio::time::timeout(Duration::from_secs(24 * 3600), call.invoke(&bench, &opened))
+    let result = tokio::time::timeout(session.emulated_patience(), call.invoke(&bench, &opened))
         .await
         .map_err(|_| "the call did not end".to_owned())?;
     let took = begun.elapsed();

@@ -220,8 +220,8 @@ impl Device for Waveserver {
             add("peer-authentication", text(status.peer.keyword()), "");
             add(
                 "re-authentication-period",
-                Measure::Count(status.period),
-                "h",
+                Measure::Count(status.period.saturating_mul(60)),
+                "min",
             );
             add("key-set", Measure::Flag(status.has_key), "");
             if let Some(fingerprint) = &status.fingerprint {

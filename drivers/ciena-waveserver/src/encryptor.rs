@@ -24,6 +24,8 @@ use tokio::time::Instant;
 
 /// Bounds of the interval at which a port is read while a roll is confirmed.
 const POLL: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(60)];
+/// Time in which an authentication that is due begins and ends.
+const AUTHENTICATION: Duration = Duration::from_secs(20);
 /// Names of the readings that a staged key carries.
 const FINGERPRINT: &str = "fingerprint";
 const UPTIME: &str = "sysUpTime";
@@ -66,7 +68,8 @@ fn judge(before: &Before, now: &PortStatus) -> Verdict {
     let period = Duration::from_secs(now.period * 3600);
     let elapsed = before.elapsed(now.uptime);
     let peer = now.peer.keyword();
-    if elapsed <= period {
+    let due = period + AUTHENTICATION;
+    if elapsed <= due {
         return Verdict::NotYet(
             format!(
                 "the peer is authenticated anew every {} h, and {} min have passed since the key \
@@ -74,7 +77,7 @@ fn judge(before: &Before, now: &PortStatus) -> Verdict {
                 now.period,
                 elapsed.as_secs() / 60
             ),
-            period - elapsed,
+            due - elapsed,
         );
     }
     match now.peer {

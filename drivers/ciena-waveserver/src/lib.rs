@@ -33,11 +33,13 @@ pub const ASSUMPTIONS: &[Assumption] = &[
     .operations(&[Operation::Stage, Operation::Confirm]),
     Assumption::declare(
         "ciena-waveserver.pass-is-of-the-last-authentication",
-        "Peer authentication shows the result of the last one: after more than one period it is \
-            that of an authentication with the new key.",
+        "Peer authentication shows the result of the last one: 20 s after one period it is that of \
+            an authentication with the new key.",
     )
     .source("CIENA-WS-ENCRYPTION-MIB: unknown(0), pass(1), fail(2); when it changes is not said")
-    .disproof("It is pass more than one period after the ends were given different keys.")
+    .disproof(
+        "It is pass more than one period and 20 s after the ends were given different keys.",
+    )
     .operations(&[Operation::Confirm]),
 ];
 

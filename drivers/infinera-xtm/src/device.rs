@@ -150,17 +150,17 @@ impl Device for Xtm {
         let text = |text: &str| Measure::Text(text.to_owned());
         for row in peers(&self.agent.call()).await? {
             let peer = Peer::read(&self.agent.call(), row.row).await?;
-            let name = format!("{}.status", row.name);
+            let name = format!("peer.{}.status", row.row);
             all.push(Reading::now(name, text(peer.status.keyword()), ""));
             if let Some(time) = peer.last_reauth {
-                let name = format!("{}.last-re-authentication", row.name);
+                let name = format!("peer.{}.last-re-authentication", row.row);
                 all.push(Reading::now(name, text(&time.to_string()), ""));
             }
         }
         for plane in planes(&self.agent.call()).await? {
             let is_encrypted = Measure::Flag(plane.mode == Mode::Gcm);
             all.push(Reading::now(
-                format!("{}.encrypted", plane.name),
+                format!("plane.{}.encrypted", plane.row),
                 is_encrypted,
                 "",
             ));
@@ -168,7 +168,7 @@ impl Device for Xtm {
                 ("rekey-interval", plane.rekey_interval),
                 ("kill-delay", plane.kill_offset),
             ] {
-                let name = format!("{}.{item}", plane.name);
+                let name = format!("plane.{}.{item}", plane.row);
                 all.push(Reading::now(name, Measure::Count(seconds), "s"));
             }
         }

@@ -19,8 +19,9 @@ use qkd_hal::{
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Bounds of the interval at which a peer is read while a roll is confirmed.
-const POLL: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(60)];
+/// Bounds of the interval at which a peer is read while a roll is confirmed. Between them it is a
+/// sixteenth of the time that has passed.
+const POLL: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(600)];
 /// Name of the reading that a staged key carries.
 const LAST_REAUTH: &str = "last re-authentication";
 const NEVER: &str = "never";
@@ -180,8 +181,8 @@ impl Encryptor for Xtm {
                 "the staged key carries no readings of this device",
             ));
         };
-        let end = Instant::now() + longest;
-        let mut pause = POLL[0];
+        let begun = Instant::now();
+        let end = begun + longest;
         loop {
             let call = self.agent.call();
             let peer = Peer::read(&call, row.row).await?;
@@ -190,8 +191,8 @@ impl Encryptor for Xtm {
             if is_confirmed || Instant::now() >= end {
                 return Ok(Confirmation::new(staged, is_confirmed, evidence));
             }
+            let pause = (begun.elapsed() / 16).clamp(POLL[0], POLL[1]);
             tokio::time::sleep_until(end.min(Instant::now() + pause)).await;
-            pause = (pause * 2).min(POLL[1]);
         }
     }
 

@@ -330,7 +330,12 @@ fn within_host(address: SocketAddr) -> SocketAddr {
 /// Advances the model until dropped, so that automatic changes are notified.
 pub async fn tick(service: &dyn SnmpAgent) {
     loop {
-        tokio::time::sleep(MODEL_POLL_INTERVAL).await;
+        // A device that uses a key at its next exchange may be quiet for a day.
+        let pause = service.quiet_for().max(MODEL_POLL_INTERVAL);
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            () = service.node().changed() => {}
+        }
         service.tick();
     }
 }

@@ -379,6 +379,12 @@ impl PskLink {
         self.with(|_| ());
     }
 
+    /// Wall time until the next change that is due.
+    pub fn quiet_for(&self) -> Duration {
+        let next = self.with(|state| state.next().saturating_sub(state.settled));
+        self.clock.to_wall_time(next)
+    }
+
     fn with<T>(&self, run: impl FnOnce(&mut State) -> T) -> T {
         self.with_events(|state, _| run(state))
     }
@@ -618,9 +624,8 @@ impl PskLink {
             DeviceFault::Clear => {
                 (0..2).for_each(|e| self.change_faults(e).clear());
                 self.with(|s| {
-                    s.broken = false;
                     // The ends find each other again.
-                    if std::mem::take(&mut s.cut) {
+                    if std::mem::take(&mut s.broken) | std::mem::take(&mut s.cut) {
                         s.start(false);
                     }
                 });

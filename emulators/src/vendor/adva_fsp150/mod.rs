@@ -107,6 +107,8 @@ pub struct Options {
     pub crypto_password: Zeroizing<String>,
     /// cmFlowSecureBlockingEnabled at the start.
     pub blocking: bool,
+    /// Whether each flow has a key exchange profile of its own.
+    pub own_profiles: bool,
 }
 
 impl Options {
@@ -118,6 +120,7 @@ impl Options {
             user: "noc".to_owned(),
             crypto_password: Zeroizing::new(crypto_password.to_owned()),
             blocking: true,
+            own_profiles: false,
         }
     }
 }
@@ -360,6 +363,12 @@ pub fn agent(ends: [PskEndpoint; FLOWS], password: &[u8], options: Options) -> A
         alias: Vec::new(),
         blocking: options.blocking,
     };
+    let mut flows = [flow.clone(), flow];
+    if options.own_profiles {
+        for (flow, profile) in flows.iter_mut().zip(FIRST_PROFILE..) {
+            flow.profile = profile;
+        }
+    }
     if !options.blocking {
         for end in &ends {
             // A new pair refuses nothing.
@@ -370,8 +379,8 @@ pub fn agent(ends: [PskEndpoint; FLOWS], password: &[u8], options: Options) -> A
         node,
         kept: Mutex::new(SharedState {
             rows: Rows {
-                profiles: BTreeMap::from([(FIRST_PROFILE, profile)]),
-                flows: [flow.clone(), flow],
+                profiles: flows.iter().map(|f| (f.profile, profile.clone())).collect(),
+                flows,
                 restore_approved: false,
                 needs_password: true,
             },
@@ -889,6 +898,10 @@ impl Mib for Fsp150 {
     }
     fn tick(&self) {
         self.ends.iter().for_each(|end| end.link().tick());
+    }
+    fn quiet_for(&self) -> Duration {
+        let ends = self.ends.iter().map(|end| end.link().quiet_for());
+        ends.min().unwrap_or_default()
     }
     fn fault(&self, fault: &DeviceFault) -> Result<(), String> {
         let first = match fault {

@@ -31,12 +31,18 @@ const SETTINGS: &[Setting] = &[
         help: "false: a flow that is not secure sends in clear; default true",
         runtime: false,
     },
+    Setting {
+        name: "own-profiles",
+        help: "true: each flow has a key exchange profile of its own; default false",
+        runtime: false,
+    },
 ];
 
 const SECRET: &[u8] = b"emulated initial password";
 
 fn build(options: &Options) -> io::Result<Agents> {
     let blocking = options.flag("blocking", true)?;
+    let own_profiles = options.flag("own-profiles", false)?;
     let clock = clock(options)?;
     let links = [(); FLOWS].map(|()| {
         let hour = Duration::from_secs(3600);
@@ -52,6 +58,7 @@ fn build(options: &Options) -> io::Result<Agents> {
         });
         let mut named = AgentOptions::named(&format!("ge-{}", ["a", "b"][end]), OFFICER_PASSWORD);
         named.blocking = blocking;
+        named.own_profiles = own_profiles;
         super::agent(ends, SECRET, named)
     });
     Ok(Agents::new(options, agents.into(), "adva-fsp150", "").with_officer())

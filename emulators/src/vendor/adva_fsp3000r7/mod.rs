@@ -672,6 +672,9 @@ impl Mib for AdvaR7 {
     fn tick(&self) {
         self.end.link().tick();
     }
+    fn quiet_for(&self) -> Duration {
+        self.end.link().quiet_for()
+    }
     fn fault(&self, fault: &DeviceFault) -> Result<(), String> {
         self.end.apply(fault)?;
         if *fault == DeviceFault::Reboot {

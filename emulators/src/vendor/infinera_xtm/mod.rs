@@ -480,6 +480,9 @@ impl Mib for Xtm {
     fn tick(&self) {
         self.end.link().tick();
     }
+    fn quiet_for(&self) -> Duration {
+        self.end.link().quiet_for()
+    }
     fn fault(&self, fault: &DeviceFault) -> Result<(), String> {
         self.end.apply(fault)?;
         if matches!(fault, DeviceFault::Cut(_)) {

@@ -3,6 +3,7 @@
 use super::node::{ENTITY_MIB, FRAMEWORK_MIB, Node, SYSTEM_AND_IF_MIB, StandardObject};
 use crate::fault::{ApplyDeviceFault, DeviceFault};
 use qkd_driver_kit::link::snmp::{ErrorStatus, Notification, Oid, SnmpService, Value, VarBind};
+use std::time::Duration;
 use tokio::sync::broadcast;
 
 /// A vendor's objects in front of a model.
@@ -49,6 +50,10 @@ pub trait Mib: Send + Sync + 'static {
     fn state(&self) -> String;
     /// Advances the model, so that automatic changes are notified.
     fn tick(&self) {}
+    /// Wall time for which nothing changes by itself, as long as nothing is set.
+    fn quiet_for(&self) -> Duration {
+        Duration::ZERO
+    }
     /// A fault of the device.
     ///
     /// # Errors
@@ -70,6 +75,8 @@ pub trait SnmpAgent: SnmpService {
     fn state(&self) -> String;
     /// Lets the model's time pass.
     fn tick(&self);
+    /// Wall time for which nothing changes by itself, as long as nothing is set.
+    fn quiet_for(&self) -> Duration;
 }
 
 /// An agent of a vendor's objects.
@@ -207,6 +214,7 @@ impl<M: Mib> SnmpService for Agent<M> {
             self.0.set_request_id(&mut own, request_id);
             self.0.commit(own).map_err(|status| (status, 1))?;
         }
+        self.0.node().change();
         draft
             .standard
             .into_iter()
@@ -232,6 +240,9 @@ impl<M: Mib> SnmpAgent for Agent<M> {
     fn tick(&self) {
         self.0.tick();
     }
+    fn quiet_for(&self) -> Duration {
+        self.0.quiet_for()
+    }
 }
 
 impl<M: Mib> ApplyDeviceFault for Agent<M> {
@@ -239,6 +250,7 @@ impl<M: Mib> ApplyDeviceFault for Agent<M> {
         // The agent restarts with the device. A device whose traffic is unaffected needs no other
         // action.
         let done = self.0.fault(fault);
+        self.0.node().change();
         if *fault == DeviceFault::Reboot {
             self.0.node().reboot();
         }

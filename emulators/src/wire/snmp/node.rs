@@ -7,7 +7,7 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
-use tokio::sync::{broadcast, watch};
+use tokio::sync::{Notify, broadcast, watch};
 
 /// Number of notifications that are queued for a slow reader.
 const WAITING: usize = 16;
@@ -131,6 +131,7 @@ pub struct Node {
     booted: Mutex<Duration>,
     boots: watch::Sender<u32>,
     traps: broadcast::Sender<Notification>,
+    changed: Notify,
 }
 
 impl Node {
@@ -160,6 +161,7 @@ impl Node {
             booted,
             boots,
             traps,
+            changed: Notify::new(),
         }
     }
     /// Adds the row of the chassis in the ENTITY-MIB.
@@ -183,6 +185,14 @@ impl Node {
             name.escape_ascii(),
             location.escape_ascii()
         )
+    }
+    /// Records a change that a SET or a fault made, for [`changed`](Self::changed).
+    pub fn change(&self) {
+        self.changed.notify_one();
+    }
+    /// Returns after the next change by a SET or a fault, or after one that nobody waited for.
+    pub async fn changed(&self) {
+        self.changed.notified().await;
     }
     /// Starts again: sysUpTime from zero, one boot more.
     pub fn reboot(&self) {
