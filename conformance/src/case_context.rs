@@ -62,6 +62,31 @@ pub struct CaseContext {
     seen: Mutex<Observations>,
 }
 
+/// Fields of an entry of the credentials file that are searched for.
+const PASSWORD_FIELDS: [&str; 4] = [
+    "password",
+    "auth_password",
+    "priv_password",
+    "officer_password",
+];
+
+/// The passwords of the credentials that the URIs name: what is noted and printed is searched for
+/// them.
+fn passwords(context: &OpenContext, uris: &[String]) -> Vec<Zeroizing<Vec<u8>>> {
+    let entries = uris
+        .iter()
+        .filter_map(|uri| context.credentials(&uri.parse().ok()?).ok());
+    entries
+        .flat_map(|entry| {
+            PASSWORD_FIELDS.map(|field| {
+                let password = entry.get(field).unwrap_or_default();
+                Zeroizing::new(password.as_bytes().to_vec())
+            })
+        })
+        .filter(|password| password.len() >= 8)
+        .collect()
+}
+
 impl CaseContext {
     /// Creates the context of a case; `case`: as [`Session::access`].
     ///
@@ -78,6 +103,10 @@ impl CaseContext {
             context,
         } = access;
         let (transcript, script) = (Transcript::in_memory(), FaultScript::new());
+        let seen = Observations {
+            secrets: passwords(&context, &uris),
+            ..Observations::default()
+        };
         Self {
             session: Arc::clone(session),
             target,
@@ -85,7 +114,7 @@ impl CaseContext {
             context: context.with_transcript(transcript.clone()),
             transcript,
             script,
-            seen: Mutex::default(),
+            seen: Mutex::new(seen),
         }
     }
 

@@ -10,7 +10,7 @@ use crate::{
 };
 use qkd_hal::{
     Effect, Encryptor, ErrorKind, Key, KeyId, Operation as Op,
-    encryptor::{ChannelId, ChannelState, KeyRole, KeySizes, Staged, Staging},
+    encryptor::{Activation, ChannelId, ChannelState, KeyRole, KeySizes, Staged, Staging},
     units::Bits,
 };
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
@@ -47,6 +47,13 @@ pub(super) const CASES: &[Case] = &[
         "stages keys of roles, sizes and ids that it does not take",
         &[Precondition::Op(Op::Stage)],
         |b| Box::pin(wrong_form(b)),
+    )
+    .negative(),
+    Case::new(
+        "ENC-26/status-only",
+        "stages, activates and retires a key on a device that takes none",
+        &[Precondition::Op(Op::Channels)],
+        |b| Box::pin(status_only(b)),
     )
     .negative(),
     Case::new(
@@ -246,6 +253,43 @@ async fn wrong_form(b: &CaseContext) -> CaseOutcome {
         ensure(
             error.kind() == ErrorKind::InvalidInput && error.effect() == Effect::None,
             || format!("{what}: {error}"),
+        )?;
+    }
+    b.check_no_traffic_since(sent)
+}
+
+async fn status_only(b: &CaseContext) -> CaseOutcome {
+    let encryptor = open(b).await?;
+    let declared = encryptor.encryptor_capabilities();
+    if declared.staging != Staging::None {
+        return not_applicable("it takes keys");
+    }
+    ensure(
+        declared.key.is_none() && declared.activation == Activation::None,
+        || "it takes no keys, and declares their form, or how they are activated".to_owned(),
+    )?;
+    let Some(id) = b
+        .call(Op::Channels, encryptor.channels())
+        .await?
+        .into_iter()
+        .next()
+    else {
+        return fail("it has no channel");
+    };
+    let sent = b.records().len();
+    let key = synthetic_key(32);
+    b.secret(key.expose());
+    let staged = Staged::new(id.clone(), key.id().clone(), None, "made up");
+    for (what, result) in [
+        ("staging", encryptor.stage(&id, &key).await.map(drop)),
+        ("activation", encryptor.activate(&staged).await),
+        ("retirement", encryptor.retire(&staged).await),
+    ] {
+        let error = expect_error(what, result)?;
+        b.print(&error);
+        ensure(
+            error.kind() == ErrorKind::Unsupported && error.effect() == Effect::None,
+            || format!("{what} on a device that takes no keys: {error}"),
         )?;
     }
     b.check_no_traffic_since(sent)

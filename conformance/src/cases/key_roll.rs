@@ -78,6 +78,26 @@ pub(super) const CASES: &[Case] = &[
     .waits(Waits::Deadlines(4))
     .impact(Impact::Destructive),
     Case::new(
+        "ENC-25/next-exchange",
+        "stages a key that is used at the next exchange, and waits for it",
+        &[
+            Precondition::Op(Op::Stage),
+            Precondition::Op(Op::Confirm),
+            Precondition::Peer,
+        ],
+        |b| Box::pin(agreeing(b, next_exchange(b))),
+    )
+    .waits(Waits::Deadlines(4))
+    .impact(Impact::Destructive),
+    Case::new(
+        "ENC-27/refused",
+        "stages a key after another operator changed the crypto officer's password",
+        EMULATED,
+        |b| Box::pin(agreeing(b, password_refused(b))),
+    )
+    .negative()
+    .impact(Impact::Destructive),
+    Case::new(
         "ENC-14/in-use",
         "retires the key before while the one staged is not in use",
         &[
@@ -804,6 +824,76 @@ async fn again(b: &CaseContext) -> CaseOutcome {
     ensure(places <= 1, || {
         format!("the same key was staged twice, and is in {places} slots")
     })
+}
+
+async fn next_exchange(b: &CaseContext) -> CaseOutcome {
+    let pair = Pair::open(b).await?;
+    let declared = pair.near().encryptor_capabilities();
+    let Activation::NextExchange { longest } = declared.activation else {
+        return not_applicable("a command activates its keys");
+    };
+    let key = pair.key(b);
+    let staged = pair.stage(b, [&key, &key]).await?;
+    let error = expect_error(
+        "the activation of a key that is used at the next exchange",
+        pair.near().activate(&staged[0]).await,
+    )?;
+    ensure(error.kind() == ErrorKind::Unsupported, || {
+        format!("the activation of a key that is used at the next exchange: {error}")
+    })?;
+    // In real time, an exchange may have come between.
+    if b.session.dut.target_kind() == TargetKind::EmulatorInMemory {
+        let early = pair.near().confirm(&staged[0], Duration::ZERO);
+        let early = b.call(Op::Confirm, early).await?;
+        ensure(!early.is_confirmed(), || {
+            format!(
+                "the key was staged just now, and is confirmed: {}",
+                early.evidence()
+            )
+        })?;
+    }
+    if longest.is_none() {
+        return not_applicable("it declares no longest wait");
+    }
+    for confirmation in pair.confirm(b, &staged).await? {
+        ensure(confirmation.is_confirmed(), || {
+            format!(
+                "within {longest:?} it does not confirm: {}",
+                confirmation.evidence()
+            )
+        })?;
+    }
+    Ok(())
+}
+
+async fn password_refused(b: &CaseContext) -> CaseOutcome {
+    let encryptor = open(b).await?;
+    let id = channel(b, &*encryptor).await?;
+    b.fault("operator=new-password")?;
+    for time in ["first", "second"] {
+        let sent = b.records().len();
+        let key = fresh(b, &*encryptor);
+        let error = expect_error(
+            "a staging with a password that is wrong",
+            b.call(Op::Stage, encryptor.stage(&id, &key)).await,
+        )?;
+        b.print(&error);
+        ensure(
+            error.kind() == ErrorKind::Authentication && error.effect() == Effect::None,
+            || format!("the password is wrong, the {time} time: {error}"),
+        )?;
+        let text = error.message();
+        let says_limit =
+            text.contains(|c: char| c.is_ascii_digit()) || text.contains("not published");
+        ensure(text.contains("officer_password") && says_limit, || {
+            format!("the error names neither the password nor how many tries there are: {error}")
+        })?;
+        let again = b.records().into_iter().skip(sent).any(|r| r.changes);
+        ensure(time == "first" || !again, || {
+            "a password that was refused was sent again".to_owned()
+        })?;
+    }
+    b.fault("clear")
 }
 
 async fn off_and_on(b: &CaseContext) -> CaseOutcome {

@@ -37,7 +37,7 @@ pub(super) fn contradict(declared: &mut EncryptorCapabilities, breaks: &str) {
 impl Broken {
     pub(super) async fn encryptor_call(&self, request: &Request<'_>) -> Result<Outcome> {
         match (self.breaks, request) {
-            ("ENC-05" | "ENC-10", Request::Stage { channel, key }) => {
+            ("ENC-05" | "ENC-10" | "ENC-26", Request::Stage { channel, key }) => {
                 return Ok(pretended(channel, key.id()));
             }
             ("ENC-05/role", Request::Stage { channel, key })
@@ -50,7 +50,7 @@ impl Broken {
             {
                 return Ok(pretended(channel, key.id()));
             }
-            ("ENC-11", Request::Activate { .. })
+            ("ENC-11" | "ENC-25/commanded", Request::Activate { .. })
             | ("ENC-14" | "ENC-15", Request::Retire { .. })
             | ("ENC-16", Request::Zeroize { .. })
             | ("ENC-23", Request::SetEncryption { .. }) => return Ok(Outcome::Done),
@@ -74,7 +74,14 @@ impl Broken {
                 result = Ok(pretended(channel, key.id()));
             }
             ("ENC-07", Request::Activate { .. }, Err(_)) => result = Ok(Outcome::Done),
-            ("ENC-08" | "ENC-12", Request::Confirm { staged, .. }, _) => {
+            ("ENC-25/late", Request::Confirm { staged, .. }, _) => {
+                let confirmation = Confirmation::new(staged, false, "not yet");
+                result = Ok(Outcome::Confirmation(confirmation));
+            }
+            ("ENC-27", Request::Stage { .. }, Err(e)) if e.kind() == ErrorKind::Authentication => {
+                *e = Error::new(e.kind(), "no");
+            }
+            ("ENC-08" | "ENC-12" | "ENC-25", Request::Confirm { staged, .. }, _) => {
                 let confirmation = Confirmation::new(staged, true, "surely");
                 result = Ok(Outcome::Confirmation(confirmation));
             }

@@ -41,7 +41,7 @@ use zeroize::Zeroizing;
 
 /// Mutants of the check in front of the handle: only a handle without this check can have these
 /// faults.
-const UNCHECKED: [&str; 23] = [
+const UNCHECKED: [&str; 25] = [
     "DEV-10",
     "DEV-11",
     "DEV-12",
@@ -61,6 +61,8 @@ const UNCHECKED: [&str; 23] = [
     "ENC-05",
     "ENC-05/role",
     "ENC-05/id",
+    "ENC-25/commanded",
+    "ENC-26",
     "QKD-15",
     "QKD-16",
     "QKD-17",

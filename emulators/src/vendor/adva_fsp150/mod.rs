@@ -181,6 +181,8 @@ struct StandingAlarm {
 struct SharedState {
     rows: Rows,
     crypto_password: Zeroizing<Vec<u8>>,
+    /// The crypto password at the start.
+    first_password: Zeroizing<Vec<u8>>,
     refused: i32,
     /// By number, which is an index.
     alarms: BTreeMap<u32, StandingAlarm>,
@@ -375,6 +377,7 @@ pub fn agent(ends: [PskEndpoint; FLOWS], password: &[u8], options: Options) -> A
             let _ = end.link().set_on_failure(end.end(), IN_CLEAR);
         }
     }
+    let crypto_password = Zeroizing::new(options.crypto_password.as_bytes().to_vec());
     let board = Arc::new(Board {
         node,
         kept: Mutex::new(SharedState {
@@ -384,7 +387,8 @@ pub fn agent(ends: [PskEndpoint; FLOWS], password: &[u8], options: Options) -> A
                 restore_approved: false,
                 needs_password: true,
             },
-            crypto_password: Zeroizing::new(options.crypto_password.as_bytes().to_vec()),
+            crypto_password: crypto_password.clone(),
+            first_password: crypto_password,
             refused: 0,
             alarms: BTreeMap::new(),
             alarm: 0,
@@ -904,6 +908,18 @@ impl Mib for Fsp150 {
         ends.min().unwrap_or_default()
     }
     fn fault(&self, fault: &DeviceFault) -> Result<(), String> {
+        match fault {
+            DeviceFault::Operator(action) if action == "new-password" => {
+                let new = Zeroizing::new(b"a password of another user".to_vec());
+                self.board.shared().crypto_password = new;
+                return Ok(());
+            }
+            DeviceFault::Clear => {
+                let mut kept = self.board.shared();
+                kept.crypto_password = kept.first_password.clone();
+            }
+            _ => {}
+        }
         let first = match fault {
             // Counted once for both flows.
             DeviceFault::Refuse(_) | DeviceFault::Full | DeviceFault::Alarm(_) => 1,

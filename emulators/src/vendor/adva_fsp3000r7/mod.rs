@@ -125,6 +125,8 @@ struct Logged {
 /// State of the agent in addition to the model.
 struct SharedState {
     officer: Option<Zeroizing<Vec<u8>>>,
+    /// The officer's password at the start.
+    first_officer: Zeroizing<Vec<u8>>,
     error: i32,
     request_id: u32,
     wrong: u32,
@@ -249,10 +251,12 @@ pub fn agent(end: PskEndpoint, options: Options) -> Arc<Agent<AdvaR7>> {
         interfaces,
     )
     .with_chassis(move || chassis.identity());
+    let officer = Zeroizing::new(options.officer_password.as_bytes().to_vec());
     let board = Arc::new(Board {
         node,
         kept: Mutex::new(SharedState {
-            officer: Some(Zeroizing::new(options.officer_password.as_bytes().to_vec())),
+            officer: Some(officer.clone()),
+            first_officer: officer,
             error: NONE,
             request_id: 0,
             wrong: 0,
@@ -676,6 +680,19 @@ impl Mib for AdvaR7 {
         self.end.link().quiet_for()
     }
     fn fault(&self, fault: &DeviceFault) -> Result<(), String> {
+        match fault {
+            DeviceFault::Operator(action) if action == "new-password" => {
+                let new = Zeroizing::new(b"a password of another officer".to_vec());
+                self.board.shared().officer = Some(new);
+                return Ok(());
+            }
+            DeviceFault::Clear => {
+                let mut kept = self.board.shared();
+                kept.officer = Some(kept.first_officer.clone());
+                (kept.wrong, kept.locked_until) = (0, None);
+            }
+            _ => {}
+        }
         self.end.apply(fault)?;
         if *fault == DeviceFault::Reboot {
             self.board.notify(148, PORT);
