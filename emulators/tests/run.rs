@@ -178,6 +178,8 @@ fn each_profile_reports_where_it_is_in_one_line_and_ends_with_its_input() {
             | "ciena-waveserver-pair"
             | "infinera-xtm-pair"
             | "adva-fsp150-pair"
+            | "ieee-macsec"
+            | "atmedia"
             | "adva-fsp3000r7-pair" => expected.extend(["credentials", "credentials_file"]),
             _ if name.starts_with("polatis") => {
                 expected.extend(["credentials", "credentials_file"])

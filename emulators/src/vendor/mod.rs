@@ -9,11 +9,13 @@
 //! | [`adva_fsp150`] | ADVA FSP 150 with ConnectGuard, SNMP, at an end of a pair |
 //! | [`adva_fsp3000r7`] | ADVA FSP 3000R7, SNMP, at an end of a pair with passwords |
 //! | [`agiltron`] | FF and SelfAlign switches, bytes on a serial line |
+//! | [`atmedia`] | atmedia encryptors, SNMP, read only |
 //! | [`ciena_waveserver`] | Ciena Waveserver, SNMP, at an end of a pair that a key authenticates at intervals |
 //! | [`dicon`] | GP600 matrices, MEMS modules |
 //! | [`etsi014`] | key management entities, ETSI GS QKD 014 |
 //! | [`fs_olp`] | FS.com and Glsun OLP cards in a chassis, SNMP |
 //! | [`idq_quantis`] | ID Quantique Quantis, USB |
+//! | [`ieee_macsec`] | any device with MACsec and MKA (IEEE 802.1AE, 802.1X), SNMP, read only |
 //! | [`infinera_xtm`] | Infinera XTM, SNMP, at an end of a pair of IKE peers |
 //! | [`jdsu_sb`] | JDS Uniphase SB switches, RS-232 |
 //! | [`leoni_eol`] | LEONI eol switches, RS-232 |
@@ -33,11 +35,13 @@
 pub mod adva_fsp150;
 pub mod adva_fsp3000r7;
 pub mod agiltron;
+pub mod atmedia;
 pub mod ciena_waveserver;
 pub mod dicon;
 pub mod etsi014;
 pub mod fs_olp;
 pub mod idq_quantis;
+pub mod ieee_macsec;
 pub mod infinera_xtm;
 pub mod jdsu_sb;
 pub mod leoni_eol;
@@ -59,11 +63,13 @@ pub(crate) const PROFILES: &[&[Profile]] = &[
     adva_fsp150::profile::PROFILES,
     adva_fsp3000r7::profile::PROFILES,
     agiltron::profile::PROFILES,
+    atmedia::profile::PROFILES,
     ciena_waveserver::profile::PROFILES,
     dicon::profile::PROFILES,
     etsi014::profile::PROFILES,
     fs_olp::profile::PROFILES,
     idq_quantis::profile::PROFILES,
+    ieee_macsec::profile::PROFILES,
     infinera_xtm::profile::PROFILES,
     jdsu_sb::profile::PROFILES,
     leoni_eol::profile::PROFILES,

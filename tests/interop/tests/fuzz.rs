@@ -251,8 +251,10 @@ macro_rules! agents {
 }
 
 agents! {
+    agent_of_ieee_macsec = vendor::ieee_macsec::fuzz::agent;
     agent_of_infinera_xtm = vendor::infinera_xtm::fuzz::agent;
     agent_of_ciena_waveserver = vendor::ciena_waveserver::fuzz::agent;
+    agent_of_atmedia = vendor::atmedia::fuzz::agent;
     agent_of_adva_fsp150 = vendor::adva_fsp150::fuzz::agent;
     agent_of_adva_fsp3000r7 = vendor::adva_fsp3000r7::fuzz::agent;
     agent_of_scte_ab = vendor::scte_hms::fuzz::ab;

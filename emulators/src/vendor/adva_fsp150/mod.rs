@@ -1,23 +1,23 @@
-//! ADVA FSP 150 with ConnectGuard: F3-CONNECTGUARD-MIB, 1.3.6.1.4.1.2544.1.12.36, with what it needs
-//! of CM-FACILITY-MIB (12.4), CM-ALARM-MIB (12.6) and CM-SECURITY-MIB (12.10), at an end of a pair
-//! whose key exchanges a password authenticates.
+//! ADVA FSP 150 with ConnectGuard: F3-CONNECTGUARD-MIB, 1.3.6.1.4.1.2544.1.12.36, with what it
+//! needs of CM-FACILITY-MIB (12.4), CM-ALARM-MIB (12.6) and CM-SECURITY-MIB (12.10), at an end of a
+//! pair whose key exchanges a password authenticates.
 //!
 //! Chosen by this project, because the MIBs do not specify it (see also [`crate::wire::snmp`]):
 //!
-//! - network element 1 with ConnectGuard flows 1 and 2, each in an Ethernet flow of its own, 1.1.1.1
-//!   and 1.1.1.2, and both with key exchange profile 1; flows are neither created nor destroyed;
-//!   ifTable has a row for the network port; the agent has the ENTITY-MIB;
+//! - network element 1 with ConnectGuard flows 1 and 2, each in an Ethernet flow of its own,
+//!   1.1.1.1 and 1.1.1.2, and both with key exchange profile 1; flows are neither created nor
+//!   destroyed; ifTable has a row for the network port; the agent has the ENTITY-MIB;
 //! - a pointer to a profile names its f3ConnectGuardKeyExchangeProfileName; any column is taken;
 //! - a wrong crypto password is noAccess at its varbind; a SET that lacks one is commitFailed as a
-//!   whole; both count in cmSecurityUserNumFailedLoginAttempts of the user, which a right one resets;
-//!   nobody is locked out; cmFlowSecureBlockingEnabled and cmSecurityCryptoPassword need the password
-//!   in force, too; passwords read as empty;
+//!   whole; both count in cmSecurityUserNumFailedLoginAttempts of the user, which a right one
+//!   resets; no user is locked out; cmFlowSecureBlockingEnabled and cmSecurityCryptoPassword need
+//!   the password in force, too; passwords read as empty;
 //! - an AuthPassword has 1 to 255 characters, and is used at the next exchange; only mode
 //!   authPasswordBasedDiffieHellman can be had (inconsistentValue); a new profile without password,
 //!   and a pointer to no profile, are commitFailed; a profile with flows cannot be destroyed
 //!   (inconsistentValue);
-//! - the interval is 1 to 10080 minutes; the shorter one of both ends applies; an exchange takes 2 s,
-//!   and is repeated 10 s after a failure, five times in all, until f3ConnectGuardFlowAction;
+//! - the interval is 1 to 10080 minutes; the shorter one of both ends applies; an exchange takes 2
+//!   s, and is repeated 10 s after a failure, five times in all, until f3ConnectGuardFlowAction;
 //! - from the first failure on, a flow is not secure: it is blocked or, without
 //!   cmFlowSecureBlockingEnabled, in clear; secureBlocked is never shown;
 //! - alarms are keyExchangeFail (347, critical) from the first failure on and keyExchangeStopped
@@ -312,7 +312,7 @@ fn alarm_column(alarm: &StandingAlarm, column: u32, raised: bool) -> Option<Valu
     })
 }
 
-/// What a flow's part of the model tells.
+/// Listener of the events of a flow.
 struct FlowEar {
     board: Arc<Board>,
     flow: u32,
@@ -328,8 +328,8 @@ pub struct Fsp150 {
     user: Vec<u32>,
 }
 
-/// Creates the agent of an end of a pair, from the end of each flow, which hold this password. Times
-/// are those of the clock of the first.
+/// Creates the agent of an end of a pair, from the end of each flow, which hold this password.
+/// Times are those of the clock of the first.
 #[must_use]
 pub fn agent(ends: [PskEndpoint; FLOWS], password: &[u8], options: Options) -> Arc<Agent<Fsp150>> {
     let ends = ends.map(Arc::new);

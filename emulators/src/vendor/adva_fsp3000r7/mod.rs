@@ -16,7 +16,8 @@
 //! - an exchange takes 5 s, and is repeated 10 s after a failure, three times in all; the
 //!   exchange at the end of the life time keeps the older session key for a minute more; the
 //!   longest life time is four weeks;
-//! - the forced condition is that of the end which forced the exchange, and begins with its success;
+//! - the forced condition is that of the end which forced the exchange, and begins with its
+//!   success;
 //! - encryption returns 600 s after it was switched off, and the permission ends with it;
 //!   EncryptionOff without permission and ResetToFactory without capability are inconsistentValue;
 //!   EncryptionOffTimeRemaining is in seconds;

@@ -7,14 +7,14 @@
 //!   number of the port; the agent has the ENTITY-MIB;
 //! - fewer than 32 or an odd number of hexadecimal digits is wrongLength, other characters are
 //!   wrongValue; spaces alone clear the key, as no characters do;
-//! - the fingerprint is 32 hexadecimal digits of a hash of this emulator, of which many keys have the
-//!   same one; equal keys have equal fingerprints on both nodes;
+//! - the fingerprint is 32 hexadecimal digits of a hash of this emulator, of which many keys have
+//!   the same one; equal keys have equal fingerprints on both nodes;
 //! - a re-authentication takes 1 s, and after a failure the next one is a Period later; the shorter
 //!   Period of both nodes applies; a mended line and an enabled port re-authenticate at once;
 //! - with FailureMode allow, traffic is in clear after a failure;
 //! - the peer's status is unknown without a key;
-//! - ClearCSP deletes the traffic key, too; procedures have fail(0) as the result before their first
-//!   run;
+//! - ClearCSP deletes the traffic key, too; procedures have fail(0) as the result before their
+//!   first run;
 //! - the alarm of a failed authentication has severity major, site, group and member 1, instance
 //!   number and table 1, and the time as text; alarms that a fault raises are of the port, too.
 

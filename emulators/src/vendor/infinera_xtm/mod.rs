@@ -6,9 +6,9 @@
 //! - one board with one IKE peer and one data plane, all with index 1; two rows of counters, for a
 //!   quarter of an hour and for a day, which both count since the start and cannot be created or
 //!   changed; ifTable has a row for the line port; the agent has the ENTITY-MIB;
-//! - ReAuthInterval is in hours; the shorter one of both ends applies; a new key is used at the next
-//!   authentication, which takes 2 s and is repeated 30 s after a failure; a cut line is found at
-//!   once;
+//! - ReAuthInterval is in hours; the shorter one of both ends applies; a new key is used at the
+//!   next authentication, which takes 2 s and is repeated 30 s after a failure; a cut line is found
+//!   at once;
 //! - the PSK reads as empty; 63 characters are wrongLength;
 //! - after a failure nothing is rekeyed; FailurePolicy applies from the first failure on;
 //! - commands are read-only, as in the MIB, and read as empty; an agent with `commands` takes any
@@ -18,8 +18,8 @@
 //!   fault of a mismatch, and stop nothing; OTNOHAllocation and the number of the IKE peer are
 //!   stored and have no effect, and only peers 0 and 1 exist;
 //! - nulled frames are those that the board could not send, authentication failures and
-//!   authenticated frames are of received frames, encrypted ones of sent frames; the total is of both
-//!   directions.
+//!   authenticated frames are of received frames, encrypted ones of sent frames; the total is of
+//!   both directions.
 //!
 //! The MIB has no notifications.
 

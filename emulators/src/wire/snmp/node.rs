@@ -200,6 +200,10 @@ impl Node {
         self.boots
             .send_modify(|b| *b = b.saturating_add(1).min(i32::MAX as u32));
     }
+    /// Returns sysName (1), sysContact (0) or sysLocation (2), for MIBs that have them, too.
+    pub(crate) fn text(&self, number: usize) -> Value {
+        Value::OctetString(self.texts().get(number).cloned().unwrap_or_default())
+    }
     /// snmpEngineBoots, and its changes.
     #[must_use]
     pub fn boots(&self) -> watch::Receiver<u32> {
