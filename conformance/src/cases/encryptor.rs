@@ -10,7 +10,9 @@ use crate::{
 };
 use qkd_hal::{
     Effect, Encryptor, ErrorKind, Key, KeyId, Operation as Op,
-    encryptor::{Activation, ChannelId, ChannelState, KeyRole, KeySizes, Staged, Staging},
+    encryptor::{
+        Activation, ChannelId, ChannelState, Confirmation, KeyRole, KeySizes, Staged, Staging,
+    },
     units::Bits,
 };
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
@@ -140,7 +142,8 @@ async fn status(b: &CaseContext) -> CaseOutcome {
         let declared = encryptor.encryptor_capabilities().staging;
         let most = match declared {
             Staging::Slots { count, .. } => usize::from(count),
-            Staging::Named => usize::from(u8::MAX),
+            // What is only read may have any number of them.
+            Staging::Named | Staging::None => usize::from(u8::MAX),
             _ => 0,
         };
         ensure(status.slots.len() <= most, || {
@@ -280,10 +283,11 @@ async fn status_only(b: &CaseContext) -> CaseOutcome {
     let key = synthetic_key(32);
     b.secret(key.expose());
     let staged = Staged::new(id.clone(), key.id().clone(), None, "made up");
+    let confirmed = Confirmation::new(&staged, true, "made up").confirmed()?;
     for (what, result) in [
         ("staging", encryptor.stage(&id, &key).await.map(drop)),
         ("activation", encryptor.activate(&staged).await),
-        ("retirement", encryptor.retire(&staged).await),
+        ("retirement", encryptor.retire(&confirmed).await),
     ] {
         let error = expect_error(what, result)?;
         b.print(&error);

@@ -3,7 +3,7 @@
 use crate::{
     INFO,
     kay::{Kay, participants},
-    proto::{decode_ports, decode_text, decode_truth_value, oid, sum},
+    proto::{decode_interface, decode_ports, decode_text, decode_truth_value, oid, sum},
 };
 use async_trait::async_trait;
 use qkd_driver_kit::link::{
@@ -246,6 +246,10 @@ impl Encryptor for IeeeMacsec {
     async fn counters(&self, channel: &ChannelId) -> Result<TrafficCounters> {
         let port = self.port(channel).await?;
         let call = self.agent.call();
+        let controlled = Oid::from(oid::CONTROLLED_PORT).child(&[port]);
+        let controlled = &call.get(&[controlled]).await?[0];
+        let port =
+            decode_interface(controlled, "ieee8021XPaeControlledPortNumber")?.unwrap_or(port);
         let names = [
             oid::TX_ENCRYPTED,
             oid::TX_UNTAGGED,

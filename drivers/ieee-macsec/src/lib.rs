@@ -21,7 +21,8 @@ use std::sync::Arc;
 /// Protocol facts that this driver infers.
 pub const ASSUMPTIONS: &[Assumption] = &[Assumption::declare(
     "ieee-macsec.secy-has-port-number",
-    "The SecY of a PAE port has the number of the port as its ifIndex.",
+    "Where the agent does not report the controlled port of a PAE port, its SecY has the number of \
+        the PAE port as its ifIndex.",
 )
 .source(
     "IEEE8021X-PAE-MIB: ieee8021XPaePortNumber is an InterfaceIndex; the SecY may be at \

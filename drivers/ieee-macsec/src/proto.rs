@@ -23,6 +23,16 @@ pub fn decode_truth_value(value: &Value, object: &'static str) -> Result<Option<
     optional(value, |v| enumeration(v, object, &[(1, true), (2, false)]))
 }
 
+/// Decodes an InterfaceIndex, which is positive; `None` if the agent lacks it.
+pub fn decode_interface(value: &Value, object: &'static str) -> Result<Option<u32>, ProtoError> {
+    let number = optional(value, |v| count(v, object))?;
+    match number.map(u32::try_from) {
+        None => Ok(None),
+        Some(Ok(index)) if index > 0 => Ok(Some(index)),
+        Some(_) => Err(ProtoError::Index),
+    }
+}
+
 /// The ports of a walk of a column of ieee8021XKayMkaTable.
 pub fn decode_ports(walk: &[(Vec<u32>, Value)]) -> Result<Vec<u32>, ProtoError> {
     walk.iter()
@@ -72,6 +82,7 @@ pub fn fuzz(input: &[u8]) {
         let _ = (
             decode_truth_value(&value, "x"),
             decode_text(&value, "x"),
+            decode_interface(&value, "x"),
             sum(&[value.clone(), value.clone()], "x"),
             decode_ports(&[(ids.clone(), value)]),
         );

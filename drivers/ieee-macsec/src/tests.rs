@@ -134,7 +134,25 @@ async fn a_channel_shows_its_participants_and_its_state() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn counters_are_those_of_the_port() {
+async fn counters_are_those_of_the_controlled_port() {
+    let agent = agent();
+    for (column, value) in [(oid::TX_ENCRYPTED, 500), (oid::TX_UNTAGGED, 2)] {
+        let name = Oid::from(column).child(&[100 + PORT]);
+        agent.set_value(name, Value::Counter64(value));
+    }
+    let controlled = Oid::from(oid::CONTROLLED_PORT).child(&[PORT]);
+    agent.set_value(controlled.clone(), Value::Integer(100 + PORT as i32));
+    let opened = open(&agent).await.unwrap();
+    let encryptor = opened.encryptor().unwrap();
+    let counters = encryptor.counters(&channel()).await.unwrap();
+    assert_eq!((counters.encrypted, counters.clear), (Some(500), Some(2)));
+    assert_eq!(counters.accepted, None);
+    agent.set_value(controlled, Value::Integer(0));
+    encryptor.counters(&channel()).await.unwrap_err();
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_it_counters_are_those_of_the_port() {
     let agent = agent();
     let opened = open(&agent).await.unwrap();
     let counters = opened

@@ -25,6 +25,9 @@ pub const PART_ACTIVE: u32 = 5;
 /// ieee8021XKayMkaPartPrincipal.
 pub const PART_PRINCIPAL: u32 = 8;
 
+/// ieee8021XPaeControlledPortNumber, indexed by PAE port: the ifIndex of its SecY.
+pub const CONTROLLED_PORT: &[u32] = &[1, 3, 111, 2, 802, 1, 1, 15, 1, 1, 5, 1, 3];
+
 /// secyTxSCStatsEncryptedPkts, indexed by ifIndex.
 pub const TX_ENCRYPTED: &[u32] = &[1, 0, 8802, 1, 1, 3, 1, 2, 2, 1, 4];
 /// secyStatsTxUntaggedPkts, indexed by ifIndex.
