@@ -4,7 +4,7 @@ use crate::{
     INFO,
     flow::{Before, FlowStatus},
     proto::{
-        TEXT_LIMIT, decode_flows, decode_text, decode_trap, decode_truth_value,
+        Report, TEXT_LIMIT, decode_flows, decode_text, decode_trap, decode_truth_value,
         oid::{self, Flow},
     },
 };
@@ -51,11 +51,19 @@ pub struct Fsp150 {
 fn listen(link: &dyn SnmpLink, events: EventHub) -> BackgroundTask {
     BackgroundTask::for_each_notification(link, move |notification| {
         if let Some(message) = notification
-            && let Ok(Some(change)) = decode_trap(&message)
+            && let Ok(Some(report)) = decode_trap(&message)
         {
-            let kind = EventKind::StateChanged {
-                subject: format!("flow {}", change.flow),
-                state: change.state.to_owned(),
+            let kind = match report {
+                Report::StateChange { flow, state } => EventKind::StateChanged {
+                    subject: format!("flow {flow}"),
+                    state: state.to_owned(),
+                },
+                Report::Alarm(alarm) => EventKind::Alarm {
+                    code: alarm.number.to_string(),
+                    text: alarm.name.to_owned(),
+                    subject: alarm.subject,
+                    severity: alarm.severity,
+                },
             };
             events.publish(Origin::Device, kind);
         }
@@ -123,7 +131,7 @@ impl Fsp150 {
             events,
             traps,
         };
-        if device.flows().await?.is_empty() {
+        if device.flows(&device.agent.call()).await?.is_empty() {
             return Err(Error::new(
                 ErrorKind::NotReady,
                 "the device has no ConnectGuard flow: set one up on it",
@@ -137,9 +145,9 @@ impl Fsp150 {
         &self.opened
     }
 
-    pub(crate) async fn flows(&self) -> Result<Vec<Flow>> {
+    pub(crate) async fn flows(&self, call: &SnmpCall<'_>) -> Result<Vec<Flow>> {
         let column = oid::column(oid::FLOW, oid::OPERATIONAL_STATE);
-        Ok(decode_flows(&self.agent.call().walk(&column).await?)?)
+        Ok(decode_flows(&call.walk(&column).await?)?)
     }
 
     /// Sets varbinds in one PDU, with the crypto password where the device demands it.
@@ -181,7 +189,7 @@ impl Device for Fsp150 {
 
     async fn health(&self) -> Result<Health> {
         let mut faults = Vec::new();
-        for flow in self.flows().await? {
+        for flow in self.flows(&self.agent.call()).await? {
             let status = FlowStatus::read(&self.agent.call(), flow).await?;
             if matches!(
                 status.state(),
@@ -195,7 +203,7 @@ impl Device for Fsp150 {
 
     async fn telemetry(&self) -> Result<Vec<Reading>> {
         let mut all = Vec::new();
-        for flow in self.flows().await? {
+        for flow in self.flows(&self.agent.call()).await? {
             let status = FlowStatus::read(&self.agent.call(), flow).await?;
             let mut add = |name: &str, value: Measure, unit: &'static str| {
                 all.push(Reading::now(format!("flow.{flow}.{name}"), value, unit));

@@ -33,8 +33,8 @@ const RESTART: Value = Value::Integer(2);
 
 impl Fsp150 {
     /// The flow of a channel, which must be there.
-    async fn flow(&self, channel: &ChannelId) -> Result<Flow> {
-        let flows = self.flows().await?;
+    async fn flow(&self, call: &SnmpCall<'_>, channel: &ChannelId) -> Result<Flow> {
+        let flows = self.flows(call).await?;
         let found = flows.iter().find(|flow| flow.to_string() == channel.0);
         found.copied().ok_or_else(|| {
             Error::new(
@@ -106,7 +106,7 @@ impl Encryptor for Fsp150 {
     }
 
     async fn channels(&self) -> Result<Vec<ChannelId>> {
-        let flows = self.flows().await?;
+        let flows = self.flows(&self.agent.call()).await?;
         Ok(flows
             .iter()
             .map(|flow| ChannelId(flow.to_string()))
@@ -114,8 +114,8 @@ impl Encryptor for Fsp150 {
     }
 
     async fn channel(&self, channel: &ChannelId) -> Result<ChannelStatus> {
-        let flow = self.flow(channel).await?;
         let call = self.agent.call();
+        let flow = self.flow(&call, channel).await?;
         let status = FlowStatus::read(&call, flow).await?;
         // Which flow of the device a ConnectGuard flow belongs to is text of an unknown form. Only
         // if all of them block, this one does.
@@ -139,8 +139,8 @@ impl Encryptor for Fsp150 {
 
     async fn stage(&self, channel: &ChannelId, key: &Key) -> Result<Staged> {
         self.agent.check_secrets_allowed()?;
-        let flow = self.flow(channel).await?;
         let call = self.agent.call();
+        let flow = self.flow(&call, channel).await?;
         let _turn = self.turns.lock(call.deadline()).await?;
         let (profile, users) = self.profile(&call, flow).await?;
         let before = Before::of(&FlowStatus::read(&call, flow).await?);
@@ -170,9 +170,9 @@ impl Encryptor for Fsp150 {
     }
 
     async fn activate(&self, staged: &Staged) -> Result<()> {
-        let flow = self.flow(&staged.channel).await?;
-        self.exchanges.resume(staged, Before::read(staged))?;
         let call = self.agent.call();
+        let flow = self.flow(&call, &staged.channel).await?;
+        self.exchanges.resume(staged, Before::read(staged))?;
         let _turn = self.turns.lock(call.deadline()).await?;
         // An exchange since the key was staged may have used the key before.
         let before = Before::of(&FlowStatus::read(&call, flow).await?);
@@ -183,7 +183,7 @@ impl Encryptor for Fsp150 {
     }
 
     async fn confirm(&self, staged: &Staged, longest: Duration) -> Result<Confirmation> {
-        let flow = self.flow(&staged.channel).await?;
+        let flow = self.flow(&self.agent.call(), &staged.channel).await?;
         let known = self.exchanges.before(staged);
         let Some(before) = known.or_else(|| Before::read(staged)) else {
             return Ok(Confirmation::new(
@@ -226,7 +226,8 @@ impl Encryptor for Fsp150 {
     }
 
     async fn counters(&self, channel: &ChannelId) -> Result<TrafficCounters> {
-        let flow = self.flow(channel).await?;
-        read_counters(&self.agent.call(), flow).await
+        let call = self.agent.call();
+        let flow = self.flow(&call, channel).await?;
+        read_counters(&call, flow).await
     }
 }

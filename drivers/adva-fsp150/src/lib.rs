@@ -89,8 +89,7 @@ pub static INFO: DriverInfo = DriverInfo {
         "which flow of the device a ConnectGuard flow belongs to: the failure mode is known only \
          if all of them block",
         "how the password of a profile is deleted",
-        "object identifiers of the alarms keyExchangeFail, AuthPasswordMissing and \
-         keyExchangeStopped",
+        "severities of alarms other than critical and cleared: those are indeterminate",
     ],
     parameters: &[UriParameter {
         name: "shared-profile",

@@ -10,7 +10,7 @@ pub use qkd_driver_kit::link::{
     date_and_time::{DateAndTime, date_and_time},
     snmp_client::{SnmpDecodeError as ProtoError, count, text as decode_text},
 };
-pub use trap::{StateChange, decode_trap};
+pub use trap::{Alarm, Report, decode_trap};
 
 use oid::Flow;
 use qkd_driver_kit::link::{
@@ -142,6 +142,22 @@ pub fn fuzz(input: &[u8]) {
             decode_flows(&[(ids.clone(), value.clone())]),
             date_and_time(&value, "x").map(|t| t.map(|t| t.to_string())),
         );
+        let alarm = |column| {
+            let name = oid::column(oid::ALARM, column).child(&ids);
+            VarBind::new(name, value.clone())
+        };
+        let _ = decode_trap(&Notification {
+            trap: Oid::from(oid::ALARM_TRAP),
+            uptime: number,
+            binds: vec![
+                VarBind::new(
+                    oid::column(oid::ALARM, oid::ALARM_CONDITION),
+                    Value::Integer(347),
+                ),
+                alarm(oid::ALARM_SEVERITY),
+                alarm(oid::ALARM_ENTITY),
+            ],
+        });
         let _ = decode_trap(&Notification {
             trap: Oid::from(oid::STATE_CHANGE),
             uptime: number,

@@ -15,7 +15,7 @@ use qkd_driver_kit::{
     link::{
         make::check_agent,
         snmp::{Oid, SnmpLink, Value},
-        snmp_client::{BackgroundTask, SnmpClient, optional, reading},
+        snmp_client::{BackgroundTask, SnmpCall, SnmpClient, optional, reading},
     },
     officer_password::OfficerPassword,
 };
@@ -106,7 +106,7 @@ impl Fsp3000R7 {
             .with_events(agent.link().event_support());
         let traps = listen(agent.link(), events.clone());
         let opened = read_identity(&agent).await?;
-        if rows(&agent).await?.is_empty() {
+        if rows(&agent.call()).await?.is_empty() {
             return Err(Error::new(
                 ErrorKind::NotReady,
                 "the device has no row in its table of encrypting ports: set one up on it",
@@ -131,8 +131,8 @@ impl Fsp3000R7 {
         &self.opened
     }
 
-    pub(crate) async fn rows(&self) -> Result<Vec<u32>> {
-        rows(&self.agent).await
+    pub(crate) async fn rows(&self, call: &SnmpCall<'_>) -> Result<Vec<u32>> {
+        rows(call).await
     }
 
     /// Text that names a port, where IF-MIB has a row of this number.
@@ -163,10 +163,10 @@ async fn read_identity(agent: &SnmpClient) -> Result<Identity> {
     Ok(identity)
 }
 
-async fn rows(agent: &SnmpClient) -> Result<Vec<u32>> {
+async fn rows(call: &SnmpCall<'_>) -> Result<Vec<u32>> {
     // The columns of keys and passwords are never read.
     let column = oid::column(oid::PORT_CONFIG, oid::LIFE_TIME);
-    Ok(decode_rows(&agent.call().walk(&column).await?)?)
+    Ok(decode_rows(&call.walk(&column).await?)?)
 }
 
 #[async_trait]
@@ -184,7 +184,7 @@ impl Device for Fsp3000R7 {
 
     async fn health(&self) -> Result<Health> {
         let mut faults = Vec::new();
-        for row in self.rows().await? {
+        for row in self.rows(&self.agent.call()).await? {
             let status = PortStatus::read(&self.agent.call(), row).await?;
             if let Some(fault) = status.fault() {
                 faults.push(format!("{}: {fault}", self.port_name(row).await?));
@@ -195,7 +195,7 @@ impl Device for Fsp3000R7 {
 
     async fn telemetry(&self) -> Result<Vec<Reading>> {
         let mut all = Vec::new();
-        for row in self.rows().await? {
+        for row in self.rows(&self.agent.call()).await? {
             let names = [
                 oid::of(oid::PORT_CONFIG, oid::LIFE_TIME, row),
                 oid::of(oid::PORT_STATUS, oid::FAILURES, row),

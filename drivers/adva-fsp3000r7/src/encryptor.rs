@@ -28,8 +28,8 @@ const FORBID: Value = Value::Integer(2);
 
 impl Fsp3000R7 {
     /// The row of a channel, which must be there.
-    async fn row(&self, channel: &ChannelId) -> Result<u32> {
-        let rows = self.rows().await?;
+    async fn row(&self, call: &SnmpCall<'_>, channel: &ChannelId) -> Result<u32> {
+        let rows = self.rows(call).await?;
         let asked = channel.0.parse::<u32>().ok();
         if let Some(row) = asked.filter(|row| rows.contains(row)) {
             return Ok(row);
@@ -66,7 +66,7 @@ impl Encryptor for Fsp3000R7 {
     }
 
     async fn channels(&self) -> Result<Vec<ChannelId>> {
-        let rows = self.rows().await?;
+        let rows = self.rows(&self.agent.call()).await?;
         Ok(rows
             .into_iter()
             .map(|row| ChannelId(row.to_string()))
@@ -74,15 +74,16 @@ impl Encryptor for Fsp3000R7 {
     }
 
     async fn channel(&self, channel: &ChannelId) -> Result<ChannelStatus> {
-        let row = self.row(channel).await?;
-        let status = PortStatus::read(&self.agent.call(), row).await?;
+        let call = self.agent.call();
+        let row = self.row(&call, channel).await?;
+        let status = PortStatus::read(&call, row).await?;
         Ok(ChannelStatus::new(channel.clone(), status.state()).with_vendor_state(status.words()))
     }
 
     async fn stage(&self, channel: &ChannelId, key: &Key) -> Result<Staged> {
         self.agent.check_secrets_allowed()?;
-        let row = self.row(channel).await?;
         let call = self.agent.call();
+        let row = self.row(&call, channel).await?;
         let _turn = self.turns.lock(call.deadline()).await?;
         let before = Before::of(&PortStatus::read(&call, row).await?);
         let digits = std::mem::take(&mut *hex_digits(key.expose()));
@@ -103,9 +104,9 @@ impl Encryptor for Fsp3000R7 {
     }
 
     async fn activate(&self, staged: &Staged) -> Result<()> {
-        let row = self.row(&staged.channel).await?;
-        self.exchanges.resume(staged, Before::read(staged))?;
         let call = self.agent.call();
+        let row = self.row(&call, &staged.channel).await?;
+        self.exchanges.resume(staged, Before::read(staged))?;
         let _turn = self.turns.lock(call.deadline()).await?;
         let before = Before::of(&PortStatus::read(&call, row).await?);
         self.exchanges.force(&staged.channel, before.clone());
@@ -129,7 +130,7 @@ impl Encryptor for Fsp3000R7 {
     }
 
     async fn confirm(&self, staged: &Staged, longest: Duration) -> Result<Confirmation> {
-        let row = self.row(&staged.channel).await?;
+        let row = self.row(&self.agent.call(), &staged.channel).await?;
         let known = self.exchanges.before(staged);
         let Some(before) = known.or_else(|| Before::read(staged)) else {
             return Ok(Confirmation::new(
@@ -173,8 +174,8 @@ impl Encryptor for Fsp3000R7 {
     }
 
     async fn set_encryption(&self, channel: &ChannelId, on: bool) -> Result<()> {
-        let row = self.row(channel).await?;
         let call = self.agent.call();
+        let row = self.row(&call, channel).await?;
         let _turn = self.turns.lock(call.deadline()).await?;
         let steps = if on {
             [(oid::ENCRYPTION_OFF, RELEASE), (oid::OFF_STATE, FORBID)]

@@ -93,25 +93,4 @@ pub fn fuzz(input: &[u8]) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    #[test]
-    fn values_outside_the_mib_are_refused() {
-        for wrong in [0, 4, -1] {
-            assert!(decode_engine_state(&Value::Integer(wrong)).is_err());
-        }
-        assert_eq!(decode_power_failure(&Value::Integer(0)), Ok(None));
-        assert_eq!(decode_power_failure(&Value::NoSuchInstance), Ok(None));
-        let walk = vec![(vec![1, 2], Value::Integer(1))];
-        assert_eq!(decode_rows(walk), Err(ProtoError::Index));
-    }
-
-    proptest! {
-        #[test]
-        fn any_bytes_are_decoded_without_a_panic(input: Vec<u8>) {
-            fuzz(&input);
-        }
-    }
-}
+mod tests;

@@ -15,7 +15,7 @@ use qkd_driver_kit::{
     link::{
         make::check_agent,
         snmp::{Oid, SnmpLink},
-        snmp_client::{BackgroundTask, SnmpClient},
+        snmp_client::{BackgroundTask, SnmpCall, SnmpClient},
     },
 };
 use qkd_hal::{
@@ -87,9 +87,9 @@ fn declare(longest: Duration) -> EncryptorCapabilities {
         .with_policies(PolicyOwner::ByController, PolicyOwner::ByDevice)
 }
 
-async fn rows(agent: &SnmpClient) -> Result<Vec<Row>> {
+async fn rows(call: &SnmpCall<'_>) -> Result<Vec<Row>> {
     let column = Oid::from(oid::KEY).child(&[oid::KEY_STATUS]);
-    Ok(decode_rows(&agent.call().walk(&column).await?)?)
+    Ok(decode_rows(&call.walk(&column).await?)?)
 }
 
 async fn read_identity(agent: &SnmpClient) -> Result<Identity> {
@@ -134,7 +134,7 @@ impl Waveserver {
         let traps = listen(agent.link(), events.clone());
         let opened = read_identity(&agent).await?;
         let mut longest = None;
-        for row in rows(&agent).await? {
+        for row in rows(&agent.call()).await? {
             longest = longest.max(Some(PortStatus::read(&agent.call(), row).await?.period));
         }
         let hours = longest.ok_or_else(|| {
@@ -161,8 +161,8 @@ impl Waveserver {
         &self.opened
     }
 
-    pub(crate) async fn rows(&self) -> Result<Vec<Row>> {
-        rows(&self.agent).await
+    pub(crate) async fn rows(&self, call: &SnmpCall<'_>) -> Result<Vec<Row>> {
+        rows(call).await
     }
 }
 
@@ -196,7 +196,7 @@ impl Device for Waveserver {
                 faults.push("the licence for encryption is missing".to_owned());
             }
         }
-        for row in self.rows().await? {
+        for row in self.rows(&self.agent.call()).await? {
             let status = PortStatus::read(&self.agent.call(), row).await?;
             if status.state() != ChannelState::Encrypting {
                 faults.push(format!("port {}: {}", row.port, status.words()));
@@ -207,7 +207,7 @@ impl Device for Waveserver {
 
     async fn telemetry(&self) -> Result<Vec<Reading>> {
         let mut all = Vec::new();
-        for row in self.rows().await? {
+        for row in self.rows(&self.agent.call()).await? {
             let status = PortStatus::read(&self.agent.call(), row).await?;
             let mut add = |name: &str, value: Measure, unit: &'static str| {
                 all.push(Reading::now(

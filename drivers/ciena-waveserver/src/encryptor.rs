@@ -11,7 +11,10 @@ use crate::{
 use async_trait::async_trait;
 use qkd_driver_kit::{
     key_text::hex_digits,
-    link::snmp::{SetRequest, Value},
+    link::{
+        snmp::{SetRequest, Value},
+        snmp_client::SnmpCall,
+    },
 };
 use qkd_hal::{
     DeviceMisbehaved, Effect, Encryptor, Error, ErrorKind, Key, Result,
@@ -107,8 +110,8 @@ fn name(row: Row, all: &[Row]) -> ChannelId {
 
 impl Waveserver {
     /// The row of a channel, which must be there.
-    async fn row(&self, channel: &ChannelId) -> Result<Row> {
-        let rows = self.rows().await?;
+    async fn row(&self, call: &SnmpCall<'_>, channel: &ChannelId) -> Result<Row> {
+        let rows = self.rows(call).await?;
         let found = rows.iter().find(|row| name(**row, &rows) == *channel);
         found.copied().ok_or_else(|| {
             let names: Vec<String> = rows.iter().map(|row| name(*row, &rows).0).collect();
@@ -130,13 +133,14 @@ impl Encryptor for Waveserver {
     }
 
     async fn channels(&self) -> Result<Vec<ChannelId>> {
-        let rows = self.rows().await?;
+        let rows = self.rows(&self.agent.call()).await?;
         Ok(rows.iter().map(|row| name(*row, &rows)).collect())
     }
 
     async fn channel(&self, channel: &ChannelId) -> Result<ChannelStatus> {
-        let row = self.row(channel).await?;
-        let status = PortStatus::read(&self.agent.call(), row).await?;
+        let call = self.agent.call();
+        let row = self.row(&call, channel).await?;
+        let status = PortStatus::read(&call, row).await?;
         Ok(ChannelStatus::new(channel.clone(), status.state())
             .with_vendor_state(status.words())
             .with_failure_mode(match status.failure_mode {
@@ -148,8 +152,8 @@ impl Encryptor for Waveserver {
 
     async fn stage(&self, channel: &ChannelId, key: &Key) -> Result<Staged> {
         self.agent.check_secrets_allowed()?;
-        let row = self.row(channel).await?;
         let call = self.agent.call();
+        let row = self.row(&call, channel).await?;
         let _turn = self.turns.lock(call.deadline()).await?;
         let before = PortStatus::read(&call, row).await?;
         let id = key.id().to_string();
@@ -193,7 +197,7 @@ impl Encryptor for Waveserver {
     }
 
     async fn confirm(&self, staged: &Staged, longest: Duration) -> Result<Confirmation> {
-        let row = self.row(&staged.channel).await?;
+        let row = self.row(&self.agent.call(), &staged.channel).await?;
         let Some(before) = Before::read(staged) else {
             return Ok(Confirmation::new(
                 staged,
@@ -223,8 +227,8 @@ impl Encryptor for Waveserver {
 
     /// Clears the key of the port.
     async fn zeroize(&self, channel: &ChannelId) -> Result<()> {
-        let row = self.row(channel).await?;
         let call = self.agent.call();
+        let row = self.row(&call, channel).await?;
         let _turn = self.turns.lock(call.deadline()).await?;
         let name = oid::of(oid::KEY, oid::KEY_VALUE, row);
         let request = SetRequest::new().with(name, Value::text(""));

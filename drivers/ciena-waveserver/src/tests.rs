@@ -120,7 +120,7 @@ async fn a_key_is_confirmed_when_one_period_has_passed_on_the_clock_of_the_devic
         async move { encryptor.confirm(&staged, 2 * HOUR).await.unwrap() }
     });
     tokio::time::sleep(HOUR / 2).await;
-    agent.set_value(Oid::from(oid::UPTIME), Value::TimeTicks(1001 + HOUR_TICKS));
+    agent.set_value(Oid::from(oid::UPTIME), Value::TimeTicks(3001 + HOUR_TICKS));
     let confirmation = waiting.await.unwrap();
     assert!(confirmation.is_confirmed(), "{confirmation:?}");
     agent.set_value(key_column(oid::KEY_FINGERPRINT), Value::text("ffffffff"));
@@ -135,7 +135,7 @@ async fn a_failed_authentication_is_not_confirmed() {
     let encryptor = opened.encryptor().unwrap();
     let channel = &encryptor.channels().await.unwrap()[0];
     let staged = encryptor.stage(channel, &key(1, 16)).await.unwrap();
-    agent.set_value(Oid::from(oid::UPTIME), Value::TimeTicks(1001 + HOUR_TICKS));
+    agent.set_value(Oid::from(oid::UPTIME), Value::TimeTicks(3001 + HOUR_TICKS));
     agent.set_value(peer(), Value::Integer(2));
     let confirmation = encryptor.confirm(&staged, HOUR).await.unwrap();
     assert!(!confirmation.is_confirmed());

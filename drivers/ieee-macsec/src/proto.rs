@@ -90,36 +90,4 @@ pub fn fuzz(input: &[u8]) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    #[test]
-    fn a_ckn_in_an_index_has_its_length_first() {
-        let ckn = KeyId::from_bytes(&[0xca, 0xfe]).unwrap();
-        assert_eq!(decode_ckn(&[2, 0xca, 0xfe]), Ok(ckn.clone()));
-        let name = oid::of_participant(oid::PART_PRINCIPAL, 9, &ckn);
-        let end = [oid::PART_PRINCIPAL, 9, 2, 0xca, 0xfe];
-        assert!(name.sub_identifiers().ends_with(&end));
-        for wrong in [&[][..], &[0], &[1], &[1, 256], &[2, 1], &[1, 1, 1]] {
-            assert_eq!(decode_ckn(wrong), Err(ProtoError::Index), "{wrong:?}");
-        }
-        let long = [vec![33], vec![1; 33]].concat();
-        assert_eq!(decode_ckn(&long), Err(ProtoError::Index));
-    }
-
-    #[test]
-    fn counters_are_summed_up_to_the_largest_number() {
-        assert_eq!(sum(&[Value::NoSuchInstance], "x"), Ok(None));
-        let large = Value::Counter64(u64::MAX);
-        assert_eq!(sum(&[large.clone(), large], "x"), Ok(Some(u64::MAX)));
-        assert!(sum(&[Value::text("1")], "x").is_err());
-    }
-
-    proptest! {
-        #[test]
-        fn any_bytes_are_decoded_without_a_panic(input: Vec<u8>) {
-            fuzz(&input);
-        }
-    }
-}
+mod tests;

@@ -8,7 +8,10 @@ use crate::{
 use async_trait::async_trait;
 use qkd_driver_kit::{
     key_text::hex_digits,
-    link::snmp::{SetRequest, Value},
+    link::{
+        snmp::{SetRequest, Value},
+        snmp_client::SnmpCall,
+    },
 };
 use qkd_hal::{
     DeviceMisbehaved, Effect, Encryptor, Error, ErrorKind, Key, Result,
@@ -85,8 +88,8 @@ fn names(planes: &[Plane]) -> String {
 
 impl Xtm {
     /// The row of a channel, which must be there.
-    async fn peer(&self, channel: &ChannelId) -> Result<PeerRow> {
-        let peers = peers(&self.agent.call()).await?;
+    async fn peer(&self, call: &SnmpCall<'_>, channel: &ChannelId) -> Result<PeerRow> {
+        let peers = peers(call).await?;
         let known: Vec<&str> = peers.iter().map(|peer| peer.name.as_str()).collect();
         let missing = Error::new(
             ErrorKind::NotFound,
@@ -119,8 +122,8 @@ impl Encryptor for Xtm {
     }
 
     async fn channel(&self, channel: &ChannelId) -> Result<ChannelStatus> {
-        let row = self.peer(channel).await?;
         let call = self.agent.call();
+        let row = self.peer(&call, channel).await?;
         let peer = Peer::read(&call, row.row).await?;
         let planes = planes_of(&call, &row.name).await?;
         let kills = |plane: &Plane| plane.policy == FailurePolicy::Kill;
@@ -151,8 +154,8 @@ impl Encryptor for Xtm {
 
     async fn stage(&self, channel: &ChannelId, key: &Key) -> Result<Staged> {
         self.agent.check_secrets_allowed()?;
-        let row = self.peer(channel).await?.row;
         let call = self.agent.call();
+        let row = self.peer(&call, channel).await?.row;
         let _turn = self.turns.lock(call.deadline()).await?;
         let before = last_reauth(&Peer::read(&call, row).await?);
         // The request wipes its values.
@@ -173,7 +176,7 @@ impl Encryptor for Xtm {
     }
 
     async fn confirm(&self, staged: &Staged, longest: Duration) -> Result<Confirmation> {
-        let row = self.peer(&staged.channel).await?;
+        let row = self.peer(&self.agent.call(), &staged.channel).await?;
         let Some(before) = staged.baseline.get(LAST_REAUTH) else {
             return Ok(Confirmation::new(
                 staged,
@@ -198,8 +201,8 @@ impl Encryptor for Xtm {
 
     /// Switches encryption of all data planes of the peer, in one PDU.
     async fn set_encryption(&self, channel: &ChannelId, on: bool) -> Result<()> {
-        let row = self.peer(channel).await?;
         let call = self.agent.call();
+        let row = self.peer(&call, channel).await?;
         let _turn = self.turns.lock(call.deadline()).await?;
         let planes = planes_of(&call, &row.name).await?;
         if planes.is_empty() {

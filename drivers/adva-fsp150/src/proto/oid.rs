@@ -64,6 +64,17 @@ pub const STATE_CHANGE: &[u32] = &[1, 3, 6, 1, 4, 1, 2544, 1, 12, 36, 3, 4];
 /// f3FlowSecureState, its varbind.
 pub const SECURE_STATE: &[u32] = &[1, 3, 6, 1, 4, 1, 2544, 1, 12, 36, 1, 7, 1, 3];
 
+/// Notification cmNetworkElementAlmTrap (CM-ALARM-MIB).
+pub const ALARM_TRAP: &[u32] = &[1, 3, 6, 1, 4, 1, 2544, 1, 12, 6, 2, 2];
+/// The entry of alarms of a network element, its varbinds.
+pub const ALARM: &[u32] = &[1, 3, 6, 1, 4, 1, 2544, 1, 12, 6, 1, 4, 1];
+/// Severity: TrapAlarmSeverity (ADVA-MIB), critical(2), cleared(6).
+pub const ALARM_SEVERITY: u32 = 1;
+/// Condition: CmConditionType.
+pub const ALARM_CONDITION: u32 = 2;
+/// Text that names the entity.
+pub const ALARM_ENTITY: u32 = 9;
+
 /// cmFlowSecureBlockingEnabled (CM-FACILITY-MIB), TruthValue.
 pub const SECURE_BLOCKING: &[u32] = &[1, 3, 6, 1, 4, 1, 2544, 1, 12, 4, 1, 4, 1, 68];
 /// entPhysicalSerialNum.1 (RFC 6933).

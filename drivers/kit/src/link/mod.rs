@@ -46,6 +46,7 @@ pub mod snmp;
 pub mod snmp_client;
 #[cfg(feature = "snmp")]
 pub mod snmp_udp;
+pub mod snmp_vectors;
 pub mod stream;
 #[cfg(feature = "tcp")]
 pub mod tcp;

@@ -120,6 +120,8 @@ struct State {
     sessions: u32,
     /// Start of the exchange in progress, and whether a command started it.
     running: Option<(Duration, bool)>,
+    /// Exchanges that a command started.
+    commands: u32,
     /// End of the last exchange.
     last: Duration,
     last_failure: Option<Duration>,
@@ -164,6 +166,7 @@ impl State {
     }
     fn start(&mut self, forced: bool) {
         self.running = Some((self.settled, forced));
+        self.commands += u32::from(forced);
     }
     /// Time at which the traffic of an end changes without an exchange.
     fn deadline(&self, end: &End) -> Option<Duration> {
@@ -345,6 +348,7 @@ impl PskLink {
                 session: Some(session),
                 sessions: 1,
                 running: None,
+                commands: 0,
                 last: settled,
                 last_failure: None,
                 failed_since: None,
@@ -576,10 +580,10 @@ impl PskLink {
                 .as_ref()
                 .map_or_else(|| "none".to_owned(), |s| fingerprint(s));
             let off = off_until.is_some();
-            let forced = s.running.is_some_and(|(_, forced)| forced);
             format!(
                 "secret: {secret}\ninterval: {interval:?}, on failure: {on_failure:?}, enabled: \
-                 {enabled}, encryption off: {off}, forced exchange in progress: {forced}"
+                 {enabled}, encryption off: {off}, forced exchanges: {}",
+                s.commands
             )
         })
     }

@@ -757,11 +757,11 @@ impl Mib for MacsecDevice {
         for place in places {
             let (end, port) = (&self.ends[place], &self.board.ports[place]);
             match fault {
-                DeviceFault::Cut(_) => {
+                // Of a port that fails, the other end sees what it sees of a line that is cut.
+                DeviceFault::Cut(_) | DeviceFault::PortFails(_) | DeviceFault::Fail => {
                     self.board.change(port, |kept| kept.cut = true);
-                    end.apply(fault)?;
+                    end.apply(&DeviceFault::Cut(None))?;
                 }
-                DeviceFault::PortFails(_) => end.apply(&DeviceFault::Fail)?,
                 DeviceFault::Reboot => {
                     end.link().set_in_service(0, false);
                     end.link().set_in_service(0, true);
