@@ -165,7 +165,8 @@ async fn build(
         .authoritative_engine(engine)
         .usm_user(user.name.clone(), |u| u.with_master_keys(user.keys.clone()))
         .map_err(other)?
-        .handler(oid!(1, 3, 6, 1), Arc::new(Handler::new(service.clone())))
+        // The MIBs of IEEE are outside of 1.3.6.1.
+        .handler(oid!(1), Arc::new(Handler::new(service.clone())))
         .recv_buffer_size(None)
         .vacm(|v| {
             v.group(user.name.clone(), SecurityModel::Usm, "users")
@@ -183,7 +184,7 @@ async fn build(
                     SecurityLevel::NoAuthNoPriv,
                     |a| a.read_view("all"),
                 )
-                .view("all", |v| v.include(oid!(1, 3, 6, 1)))
+                .view("all", |v| v.include(oid!(1)))
         });
     if let Some(community) = &options.community {
         builder = builder.community(community.as_bytes());
