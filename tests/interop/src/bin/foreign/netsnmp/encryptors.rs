@@ -1,5 +1,5 @@
-//! The agents of encryptors: keys are written with the officer's password in the same PDU, used, and
-//! never read; refused passwords change nothing. Agents that are only read refuse every SET.
+//! The agents of encryptors: keys are written with the officer's password in the same PDU, used,
+//! and never read; refused passwords change nothing. Agents that are only read refuse every SET.
 
 use super::{COMMUNITY, Peer, SECRET, standard};
 use crate::{expect, print_check};
