@@ -165,6 +165,7 @@ async fn build(
         .authoritative_engine(engine)
         .usm_user(user.name.clone(), |u| u.with_master_keys(user.keys.clone()))
         .map_err(other)?
+        // The MIBs of IEEE are outside of 1.3.6.1.
         .handler(oid!(1), Arc::new(Handler::new(service.clone())))
         .recv_buffer_size(None)
         .vacm(|v| {

@@ -13,7 +13,7 @@
 //! - a frame has 1000 octets, also on the encrypted side; of a cut line, LOS, LossofSync and
 //!   LinkDown are active, and each cut counts once in acGigabitAlarmsTable; rates, cells, custom
 //!   values and errors are zero or do not exist;
-//! - 40.00 degrees, and a power supply that is up until it is told to fail.
+//! - 40.00 degrees, and a power supply that is up until a fault.
 //!
 //! The MIB has no notifications, and this agent sends none.
 

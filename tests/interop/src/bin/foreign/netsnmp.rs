@@ -1,6 +1,7 @@
 //! net-snmp's `snmpwalk`, `snmpbulkwalk`, `snmpget` and `snmpset` against our agents, over v3
 //! authPriv and v2c.
 
+mod encryptors;
 mod protection;
 
 use crate::{block_on, expect, print_check, tool};
@@ -43,6 +44,7 @@ impl Row {
         matches!(self.kind.as_str(), "Counter32" | "Counter64" | "Timeticks")
             || self.name == ENGINE_TIME
             || self.name.starts_with(MKA_MESSAGES)
+            || encryptors::MOVING.iter().any(|m| self.name.starts_with(m))
     }
 }
 
@@ -154,9 +156,12 @@ impl Peer {
     /// The whole tree by GETNEXT and by GETBULK: the same, strictly increasing, and with all of
     /// these.
     fn complete(&self, with: &[String]) -> Result<usize, String> {
-        let one = rows(&self.walk("snmpwalk", &[], ".1.3.6.1")?)?;
+        self.complete_below(".1.3.6.1", with)
+    }
+    fn complete_below(&self, root: &str, with: &[String]) -> Result<usize, String> {
+        let one = rows(&self.walk("snmpwalk", &[], root)?)?;
         for repetitions in ["-Cr7", "-Cr40"] {
-            let bulk = rows(&self.walk("snmpbulkwalk", &[repetitions], ".1.3.6.1")?)?;
+            let bulk = rows(&self.walk("snmpbulkwalk", &[repetitions], root)?)?;
             let names = |all: &[Row]| {
                 all.iter()
                     .map(|r| (r.name.clone(), r.kind.clone()))
@@ -600,10 +605,13 @@ pub(crate) fn run() -> Result<String, String> {
             let peers = Peer::all(&running)?;
             tokio::task::block_in_place(|| checks(&peers)).map_err(|e| format!("{name}: {e}"))?;
         }
+        encryptors::all().await?;
         protection::all().await?;
         Ok(
             "PacketLight and Nokia pairs: whole walks, keys written and never read, a forced \
             exchange, refused SETs, guards of v3 and v2c; \
+            ADVA, Ciena and Infinera pairs: whole walks, keys written with the officer's password and \
+            used, wrong passwords refused; IEEE 802.1AE and atmedia: whole walks, nothing is written; \
             SCTE, FS.com, PacketLight and Polatis agents: whole walks, switched and set, refused \
             SETs, notifications of switch-overs"
                 .to_owned(),

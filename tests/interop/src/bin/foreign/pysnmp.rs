@@ -5,14 +5,23 @@ use crate::{block_on, print_check, python};
 use qkd_emulators::{profile::Options, profiles};
 
 /// Profiles, and what `agents.py` calls their family.
-const AGENTS: [(&str, &str); 6] = [
+const AGENTS: [(&str, &str); 12] = [
     ("packetlight-pair", "packetlight"),
     ("nokia-sros-macsec-pair", "nokia"),
+    ("adva-fsp3000r7-pair", "adva-r7"),
+    ("adva-fsp150-pair", "adva-fsp150"),
+    ("ciena-waveserver-pair", "ciena"),
+    ("infinera-xtm-pair", "infinera"),
+    ("ieee-macsec", "ieee"),
+    ("atmedia", "atmedia"),
     ("scte-hms-ab", "scte-ab"),
     ("scte-hms-2x2", "scte-2x2"),
     ("fs-olp", "fs-olp"),
     ("polatis-16x16", "polatis"),
 ];
+
+/// Families of which the first end is enough, as both ends have one agent.
+const FIRST_ENDS: [&str; 4] = ["adva-r7", "adva-fsp150", "ciena", "infinera"];
 
 pub(crate) fn run() -> Result<String, String> {
     block_on(async {
@@ -25,13 +34,21 @@ pub(crate) fn run() -> Result<String, String> {
                 .credentials
                 .clone()
                 .ok_or("no credentials")?;
-            let mut arguments = vec![family, &user.user, &user.auth_password, &user.priv_password];
+            let officer = user.officer_password.as_deref().unwrap_or_default();
+            let mut arguments = vec![
+                family,
+                &user.user,
+                &user.auth_password,
+                &user.priv_password,
+                officer,
+            ];
             arguments.extend(
                 running
                     .ready()
                     .endpoints
                     .iter()
                     .filter(|e| e.bus == "snmp")
+                    .take(if FIRST_ENDS.contains(&family) { 1 } else { 2 })
                     .map(|e| e.address.as_str()),
             );
             for line in python("agents.py", &arguments)?.lines() {
@@ -39,8 +56,8 @@ pub(crate) fn run() -> Result<String, String> {
             }
         }
         Ok(
-            "pysnmp 7.1.30 on PacketLight and Nokia pairs, SCTE, FS.com and Polatis agents, v3 \
-            authPriv: GET, walks, SETs, keys written and never read, refusals, wrong passwords"
+            "pysnmp 7.1.30 on PacketLight, Nokia, ADVA, Ciena and Infinera pairs, IEEE 802.1AE, \
+            atmedia, SCTE, FS.com and Polatis agents, v3 authPriv: GET, walks, SETs, keys written and never read, refusals, wrong passwords"
                 .to_owned(),
         )
     })

@@ -3,6 +3,7 @@
 
 use crate::{block_on, expect, print_check, tool};
 use qkd_emulators::{profile::Options, profiles};
+use serde_json::json;
 use std::{
     io::{Read, Write},
     net::{TcpListener, TcpStream},
@@ -12,9 +13,15 @@ use std::{
 
 const COMMUNITY: &str = "watch";
 /// Profiles with an SNMP agent.
-pub(crate) const PROFILES: [&str; 6] = [
+pub(crate) const PROFILES: [&str; 12] = [
     "packetlight-pair",
     "nokia-sros-macsec-pair",
+    "adva-fsp3000r7-pair",
+    "adva-fsp150-pair",
+    "ciena-waveserver-pair",
+    "infinera-xtm-pair",
+    "ieee-macsec",
+    "atmedia",
     "scte-hms-ab",
     "scte-hms-2x2",
     "fs-olp",
@@ -50,15 +57,93 @@ fn clients(folder: &std::path::Path) -> Result<Vec<(&'static str, Vec<String>)>,
     Ok(vec![
         ("gosnmp", vec![gosnmp.display().to_string()]),
         (
-            "npm net-snmp",
-            vec!["node".to_owned(), script("net-snmp.js")],
-        ),
-        (
             "Perl Net::SNMP",
             vec!["perl".to_owned(), script("net_snmp.pl")],
         ),
         ("ruby-snmp", vec!["ruby".to_owned(), script("ruby_snmp.rb")]),
+        // Last, as its SETs add rows to logs.
+        (
+            "npm net-snmp",
+            vec!["node".to_owned(), script("net-snmp.js")],
+        ),
     ])
+}
+
+/// For `net-snmp.js`: a SET in one PDU, of object names with their types and values; a SET that is
+/// refused with an error-status; what is read after both.
+fn changes(profile: &str, officer: Option<&str>) -> Option<String> {
+    const SECRET: &str = "5aa1c0de00112233445566778899aabbccddeeff0123456789abcdef5aa1c0de";
+    let officer = officer.unwrap_or_default();
+    let text = |oid: &str, value: &str| json!({"oid": oid, "type": "OctetString", "value": value});
+    let integer = |oid: &str, value: i32| json!({"oid": oid, "type": "Integer", "value": value});
+    let r7 = |rest: &str| format!("1.3.6.1.4.1.2544.1.11.5.1.{rest}");
+    let guard = |rest: &str| format!("1.3.6.1.4.1.2544.1.12.36.{rest}");
+    let ciena = |rest: &str| format!("1.3.6.1.4.1.1271.3.4.23.{rest}");
+    let xtm = |rest: &str| format!("1.3.6.1.4.1.8708.2.73.2.{rest}");
+    let secy = "1.0.8802.1.1.3.1.1.1.1.5.101";
+    let engine = "1.3.6.1.4.1.13458.1.4.2.2.1.2.1";
+    let (set, refused, status, read) = match profile {
+        "adva-fsp3000r7-pair" => (
+            json!([
+                text(&r7("2.1.0"), officer),
+                text(&r7("3.12.1.2.268503362"), SECRET),
+                integer(&r7("3.12.1.3.268503362"), 3),
+            ]),
+            json!([
+                text(&r7("2.1.0"), officer),
+                integer(&r7("3.13.1.3.268503362"), 0)
+            ]),
+            17,
+            // The first password was accepted.
+            json!([[r7("2.2.0"), 1], [r7("3.12.1.3.268503362"), 3]]),
+        ),
+        "adva-fsp150-pair" => (
+            json!([
+                text(&guard("1.9.1.0"), officer),
+                text(&guard("1.2.1.5.1"), SECRET),
+                integer(&guard("1.1.1.18.1.2"), 45),
+            ]),
+            json!([
+                text(&guard("1.9.1.0"), "not this one"),
+                integer(&guard("1.1.1.18.1.2"), 1)
+            ]),
+            6,
+            json!([[guard("1.2.1.5.1"), ""], [guard("1.1.1.18.1.2"), 45]]),
+        ),
+        "ciena-waveserver-pair" => (
+            json!([
+                text(&ciena("4.1.2.48.0"), SECRET),
+                text(&ciena("4.1.5.48.0"), "npm")
+            ]),
+            json!([
+                text(&ciena("4.1.5.48.0"), "other"),
+                text(&ciena("4.1.2.48.0"), "abc")
+            ]),
+            8,
+            json!([[ciena("4.1.2.48.0"), ""], [ciena("4.1.5.48.0"), "npm"]]),
+        ),
+        "infinera-xtm-pair" => (
+            json!([
+                text(&xtm("3.1.1.7.1"), SECRET),
+                integer(&xtm("4.1.1.10.1"), 2)
+            ]),
+            json!([
+                integer(&xtm("4.1.1.10.1"), 1),
+                text(&xtm("3.1.1.7.1"), &SECRET[1..])
+            ]),
+            8,
+            json!([[xtm("3.1.1.7.1"), ""], [xtm("4.1.1.10.1"), 2]]),
+        ),
+        "ieee-macsec" => (json!([]), json!([integer(secy, 2)]), 17, json!([[secy, 1]])),
+        "atmedia" => (
+            json!([]),
+            json!([integer(engine, 3)]),
+            17,
+            json!([[engine, 1]]),
+        ),
+        _ => return None,
+    };
+    Some(json!({"set": set, "refused": refused, "status": status, "read": read}).to_string())
 }
 
 pub(crate) fn run() -> Result<String, String> {
@@ -101,7 +186,12 @@ pub(crate) fn run() -> Result<String, String> {
                         COMMUNITY,
                     ];
                     let before: Vec<&str> = command[1..].iter().map(String::as_str).collect();
-                    let found = tool(&command[0], &[&before[..], &more].concat())?;
+                    let own = match *name {
+                        "npm net-snmp" => changes(profile, user.officer_password.as_deref()),
+                        _ => None,
+                    };
+                    let own: Vec<&str> = own.iter().map(String::as_str).collect();
+                    let found = tool(&command[0], &[&before[..], &more, &own].concat())?;
                     expect(found.trim() == objects.to_string(), || {
                         format!("{name} finds {} objects, snmpwalk {objects}", found.trim())
                     })?;

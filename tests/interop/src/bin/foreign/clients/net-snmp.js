@@ -1,9 +1,10 @@
-// net-snmp.js ADDRESS USER AUTH-PASSWORD PRIV-PASSWORD COMMUNITY: walks an agent over SNMPv3 and
-// SNMPv2c with npm's net-snmp, sets sysContact.0 over SNMPv3 and reads it back. Prints the number
-// of objects.
+// net-snmp.js ADDRESS USER AUTH-PASSWORD PRIV-PASSWORD COMMUNITY [CHANGES]: walks an agent over
+// SNMPv3 and SNMPv2c with npm's net-snmp, sets sysContact.0 over SNMPv3 and reads it back. CHANGES,
+// in JSON, are a SET, a SET that is refused with an error-status, and what is read then. Prints the
+// number of objects.
 const snmp = require('net-snmp');
 
-const [address, user, auth, privacy, community] = process.argv.slice(2);
+const [address, user, auth, privacy, community, changes] = process.argv.slice(2);
 const [host, port] = address.split(':');
 const options = { port: Number(port), timeout: 3000, retries: 1 };
 const contact = '1.3.6.1.2.1.1.4.0';
@@ -28,6 +29,23 @@ function ask(call) {
     });
 }
 
+async function change(v3, { set, refused, status, read }) {
+    const typed = (binds) => binds.map((b) => ({ ...b, type: snmp.ObjectType[b.type] }));
+    if (set.length > 0) {
+        await ask((done) => v3.set(typed(set), done));
+    }
+    const error = await ask((done) => v3.set(typed(refused), done)).then(() => null, (e) => e);
+    if (!error || error.status !== status) {
+        throw new Error(`a SET ended with ${error && (error.status || error.message)}, not ${status}`);
+    }
+    for (const [oid, value] of read) {
+        const [bind] = await ask((done) => v3.get([oid], done));
+        if (snmp.isVarbindError(bind) || String(bind.value) !== String(value)) {
+            throw new Error(`${oid} reads as ${bind.value}, not ${value}`);
+        }
+    }
+}
+
 async function main() {
     const v3 = snmp.createV3Session(host, {
         name: user,
@@ -48,6 +66,9 @@ async function main() {
     const [read] = await ask((done) => v3.get([contact], done));
     if (String(read.value) !== 'npm@example') {
         throw new Error(`read back ${read.value}`);
+    }
+    if (changes) {
+        await change(v3, JSON.parse(changes));
     }
     v3.close();
     v2c.close();

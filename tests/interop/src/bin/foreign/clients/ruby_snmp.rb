@@ -11,7 +11,7 @@ SNMP::Manager.open(host: host, port: port.to_i, community: ARGV[4], timeout: 3, 
   at = SNMP::ObjectId.new('1.3.6.1')
   loop do
     rows = manager.get_bulk(0, 20, [at]).varbind_list
-    ended = rows.find_index { |row| row.value == SNMP::EndOfMibView }
+    ended = rows.find_index { |row| row.value == SNMP::EndOfMibView || !row.name.subtree_of?('1.3.6.1') }
     rows = rows[0...ended] if ended
     bulk.concat(rows.map { |row| row.name.to_s })
     break if ended || rows.empty?
