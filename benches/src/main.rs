@@ -6,6 +6,7 @@
 mod handle;
 mod instructions;
 mod keys;
+mod rolls;
 mod scpi;
 mod snmp;
 mod switches;
@@ -18,6 +19,8 @@ use clap::{Parser, ValueEnum};
 const SNMP_AGENTS_ARGUMENT: &str = "snmp-crowd";
 /// The hidden argument of [`switches::crowd`].
 const SWITCHES: &str = "switch-crowd";
+/// The hidden argument of [`rolls::crowd`].
+const PAIRS: &str = "pair-crowd";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Which {
@@ -35,6 +38,8 @@ enum Which {
     Keys,
     /// Plans of a large matrix, applied; many switches polled.
     Switches,
+    /// Keys rolled over many pairs of encryptors.
+    Rolls,
     /// Measure all of them.
     All,
     /// Instructions of one round, counted by valgrind's callgrind; not part of `all`.
@@ -48,6 +53,9 @@ enum Which {
     /// Switches that `switches` runs in a separate process.
     #[value(name = SWITCHES, hide = true)]
     SwitchCrowd,
+    /// Pairs of encryptors that `rolls` runs in a separate process.
+    #[value(name = PAIRS, hide = true)]
+    PairCrowd,
 }
 
 /// Speed, compared with other code.
@@ -70,6 +78,7 @@ fn main() {
     match cli.which {
         Which::Crowd => return snmp::many_agents(),
         Which::SwitchCrowd => return switches::crowd(),
+        Which::PairCrowd => return rolls::crowd(),
         Which::Rounds => return instructions::rounds(&cli.rest),
         Which::Instructions => return instructions::run(),
         _ => {}
@@ -96,5 +105,8 @@ fn main() {
     }
     if wants(Which::Keys) {
         keys::run(scale);
+    }
+    if wants(Which::Rolls) {
+        rolls::run(scale);
     }
 }

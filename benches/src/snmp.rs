@@ -50,7 +50,7 @@ fn security(version: &str) -> SnmpSecurity {
     SnmpSecurity::from_entry(&entry).expect("credentials")
 }
 
-async fn open(port: u16, version: &str, client: SnmpClientLibrary) -> Arc<UdpSnmpLink> {
+pub(crate) async fn open(port: u16, version: &str, client: SnmpClientLibrary) -> Arc<UdpSnmpLink> {
     UdpSnmpLink::open(
         &format!("127.0.0.1:{port}"),
         security(version),
@@ -186,7 +186,7 @@ fn packetlight(name: &str) -> Arc<dyn SnmpAgent> {
     )
 }
 
-fn loopback(port: u16) -> SocketAddr {
+pub(crate) fn loopback(port: u16) -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], port))
 }
 

@@ -166,7 +166,8 @@ pub enum KeyRole {
     Ppk,
     /// Pre-shared key: it is mixed into, or authenticates, the key agreement of the device.
     Psk,
-    /// Password from which the device derives the key that encrypts its key exchange.
+    /// Password that authenticates the key exchange of the device, or from which the device derives
+    /// the key that encrypts it.
     KeyEncryptionPassword,
 }
 
