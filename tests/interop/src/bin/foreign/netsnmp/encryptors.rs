@@ -233,7 +233,7 @@ pub(super) async fn all() -> Result<(), String> {
     for family in &FAMILIES {
         let mut options = Options::default().with("community", COMMUNITY);
         for (name, value) in family.options {
-            options = options.with(*name, *value);
+            options = options.with(name, *value);
         }
         let running = profiles::start(family.profile, &options)
             .await
