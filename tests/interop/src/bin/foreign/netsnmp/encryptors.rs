@@ -23,7 +23,7 @@ pub(super) const MOVING: [&str; 10] = [
 
 type Bind<'a> = (&'a str, &'a str, &'a str);
 
-/// How a family is keyed.
+/// Objects with which a family is keyed.
 struct Family {
     profile: &'static str,
     options: &'static [(&'static str, &'static str)],
@@ -31,11 +31,11 @@ struct Family {
     /// Object of the officer's password.
     officer: Option<&'static str>,
     key: &'static str,
-    /// What starts an exchange, if a command does.
+    /// Command that starts an exchange, if there is one.
     start: Option<Bind<'static>>,
     /// A number or a time that changes with an exchange that succeeds.
     done: &'static str,
-    /// A state, its value if all is well, and after unlike keys.
+    /// A state, its value without a fault, and its value after unlike keys.
     state: (&'static str, &'static str, &'static str),
     /// A bad change, and why.
     bad: (Bind<'static>, &'static str),
@@ -233,7 +233,7 @@ pub(super) async fn all() -> Result<(), String> {
     for family in &FAMILIES {
         let mut options = Options::default().with("community", COMMUNITY);
         for (name, value) in family.options {
-            options = options.with(*name, *value);
+            options = options.with(name, *value);
         }
         let running = profiles::start(family.profile, &options)
             .await
