@@ -221,7 +221,7 @@ impl Encryptor for Fsp150 {
                 };
                 return Ok(Confirmation::new(staged, false, format!("{why}: {words}")));
             }
-            tokio::time::sleep(POLL).await;
+            tokio::time::sleep_until(end.min(Instant::now() + POLL)).await;
         }
     }
 

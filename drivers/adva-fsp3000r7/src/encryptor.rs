@@ -124,7 +124,7 @@ impl Encryptor for Fsp3000R7 {
                     .await
                     .map_err(|e| e.with_progress("the key exchange was forced and has ended"));
             }
-            tokio::time::sleep(POLL).await;
+            tokio::time::sleep_until(call.deadline().min(Instant::now() + POLL)).await;
         }
         Ok(())
     }
@@ -169,7 +169,7 @@ impl Encryptor for Fsp3000R7 {
                 };
                 return Ok(Confirmation::new(staged, false, format!("{why}: {words}")));
             }
-            tokio::time::sleep(POLL).await;
+            tokio::time::sleep_until(end.min(Instant::now() + POLL)).await;
         }
     }
 

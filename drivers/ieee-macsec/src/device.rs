@@ -239,7 +239,7 @@ impl Encryptor for IeeeMacsec {
             if Instant::now() >= end {
                 return Ok(Confirmation::new(staged, false, evidence));
             }
-            tokio::time::sleep(POLL).await;
+            tokio::time::sleep_until(end.min(Instant::now() + POLL)).await;
         }
     }
 

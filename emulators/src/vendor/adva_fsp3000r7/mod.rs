@@ -662,15 +662,14 @@ impl Mib for AdvaR7 {
             off_permitted,
             update_permitted,
             firmware,
-            forced,
             ..
         } = &*kept;
         let officer = officer
             .as_ref()
             .map_or_else(|| "none".to_owned(), |p| fingerprint(p));
         format!(
-            "{link}\nofficer: {officer}, life time: {lifetime}, off permitted: {off_permitted}, \
-             forced: {forced}\nfirmware: {}, permitted: {update_permitted}",
+            "{link}\nofficer: {officer}, life time: {lifetime}, off permitted: {off_permitted}\n\
+             firmware: {}, permitted: {update_permitted}",
             firmware.escape_ascii()
         )
     }
