@@ -1,4 +1,4 @@
-//! What the device reports about a flow.
+//! Status of a flow.
 
 use crate::proto::{
     AdminState, DateAndTime, count, date_and_time, decode_admin_state, decode_cipher,
@@ -106,7 +106,7 @@ fn text(time: Option<DateAndTime>) -> String {
     time.map_or_else(|| NEVER.to_owned(), |time| time.to_string())
 }
 
-/// What the flow reported before a roll.
+/// Readings of the flow before a roll.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Before {
     tx_created: String,

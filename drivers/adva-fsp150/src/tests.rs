@@ -138,7 +138,7 @@ async fn a_roll_is_confirmed_by_new_associations_in_both_directions() {
     assert_eq!(agent.accepted_sets(), [password(), restart]);
     let confirmation = encryptor.confirm(&staged, HALF_A_MINUTE).await.unwrap();
     assert!(confirmation.is_confirmed(), "{confirmation:?}");
-    // An SA in one direction only is none.
+    // SAs are needed in both directions.
     agent.set_value(sa(oid::RX_SA, oid::SA_STATE, 2), Value::Integer(2));
     let half = encryptor.confirm(&staged, HALF_A_MINUTE).await.unwrap();
     assert!(!half.is_confirmed(), "{half:?}");

@@ -1,4 +1,4 @@
-//! What the device reports about a port.
+//! Status of a port.
 
 use crate::{
     device::remaining,
@@ -75,7 +75,7 @@ impl PortStatus {
         )
     }
 
-    /// What is wrong with the port.
+    /// The fault of the port; `None` if it has none.
     pub(crate) fn fault(&self) -> Option<String> {
         match self.state() {
             ChannelState::Disabled => Some("encryption is switched off".to_owned()),
@@ -107,7 +107,7 @@ impl PortStatus {
     }
 }
 
-/// What the port reported before a roll.
+/// Readings of the port before a roll.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Before {
     last_good: String,

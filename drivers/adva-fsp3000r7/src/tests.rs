@@ -228,7 +228,7 @@ async fn a_result_of_another_request_is_not_taken() {
         (error.kind(), error.effect()),
         (ErrorKind::Timeout, Effect::Unknown)
     );
-    // A result that is no result yet.
+    // The device has not checked the password yet.
     agent.report_request_id(Oid::from(oid::PASSWORD_REQUEST));
     agent.set_value(Oid::from(oid::PASSWORD_ERROR), Value::Integer(7));
     let error = encryptor.stage(&channel(), &key()).await.unwrap_err();

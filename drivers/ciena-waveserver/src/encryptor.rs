@@ -33,7 +33,7 @@ const AUTHENTICATION: Duration = Duration::from_secs(20);
 const FINGERPRINT: &str = "fingerprint";
 const UPTIME: &str = "sysUpTime";
 
-/// What was read when a key was staged.
+/// Readings of the port when a key was staged.
 struct Before {
     fingerprint: String,
     uptime: u32,
@@ -54,7 +54,7 @@ impl Before {
     }
 }
 
-/// What a reading means for a staged key.
+/// Meaning of a reading for a staged key.
 enum Verdict {
     Confirmed(String),
     /// Waiting longer may confirm it: after this time at the earliest.

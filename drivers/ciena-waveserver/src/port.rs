@@ -1,4 +1,4 @@
-//! What the device reports about the encryption of a port.
+//! Status of the encryption of a port.
 
 use crate::proto::{
     FailureMode, NOT_AUTHENTICATED, PeerAuthentication, count, decode_authentication,

@@ -1,4 +1,4 @@
-//! What the key agreement entity of a port (KaY) reports.
+//! Status of the key agreement entity of a port (KaY).
 
 use crate::proto::{ProtoError, count, decode_ckn, decode_truth_value, oid};
 use qkd_driver_kit::link::{

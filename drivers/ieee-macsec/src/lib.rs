@@ -61,7 +61,7 @@ pub static INFO: DriverInfo = DriverInfo {
          identity, whose relation to a port the vendor defines",
     ],
     parameters: &[],
-    // Any vendor's agent may have the MIBs, beside those of the vendor.
+    // Any vendor's agent may have the MIBs, in addition to those of the vendor.
     probes: &[],
     resynchronises: "SNMP matches replies by request id; a late one is dropped.",
 };

@@ -1,4 +1,4 @@
-//! What the device reports about an IKE peer and its data planes.
+//! Status of an IKE peer and its data planes.
 
 use crate::proto::{
     DateAndTime, FailurePolicy, Mode, PeerStatus, Place, count, date_and_time,

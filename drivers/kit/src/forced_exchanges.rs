@@ -86,7 +86,7 @@ impl<B: Clone> ForcedExchanges<B> {
         }
     }
 
-    /// What the device reported before the exchange with this key; `None` if another key was staged
+    /// Readings of the device before the exchange with this key; `None` if another key was staged
     /// last.
     pub fn before(&self, staged: &Staged) -> Option<B> {
         let all = self.lock();

@@ -7,7 +7,7 @@ use qkd_driver_kit::link::{
 };
 use qkd_hal::event::Severity;
 
-/// What a notification reports.
+/// Content of a notification.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Report {
     /// A change of the secure state of a flow of the device.
@@ -38,7 +38,7 @@ pub struct Alarm {
 /// Conditions about ConnectGuard: CmConditionType.
 const CONDITIONS: [(u64, &str); 2] = [(347, "keyExchangeFail"), (390, "keyExchangeStopped")];
 
-/// What a notification reports; `None` for other notifications, and for other alarms.
+/// Decodes a notification; `None` for other notifications, and for other alarms.
 ///
 /// # Errors
 /// [`ProtoError`] if an object is absent, or has a value that is not in the MIB.

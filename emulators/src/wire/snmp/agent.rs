@@ -50,7 +50,7 @@ pub trait Mib: Send + Sync + 'static {
     fn state(&self) -> String;
     /// Advances the model, so that automatic changes are notified.
     fn tick(&self) {}
-    /// Wall time for which nothing changes by itself, as long as nothing is set.
+    /// Wall time for which nothing changes automatically, as long as nothing is set.
     fn quiet_for(&self) -> Duration {
         Duration::ZERO
     }
@@ -75,7 +75,7 @@ pub trait SnmpAgent: SnmpService {
     fn state(&self) -> String;
     /// Lets the model's time pass.
     fn tick(&self);
-    /// Wall time for which nothing changes by itself, as long as nothing is set.
+    /// Wall time for which nothing changes automatically, as long as nothing is set.
     fn quiet_for(&self) -> Duration;
 }
 

@@ -190,7 +190,7 @@ impl Node {
     pub fn change(&self) {
         self.changed.notify_one();
     }
-    /// Returns after the next change by a SET or a fault, or after one that nobody waited for.
+    /// Returns after the next change by a SET or a fault, or at once if there was one that was not waited for.
     pub async fn changed(&self) {
         self.changed.notified().await;
     }
