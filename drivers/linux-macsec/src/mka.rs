@@ -2,7 +2,7 @@
 
 use crate::{
     control::{Kay, Participant, Status},
-    supplicant::{Supplicant, partial},
+    supplicant::{ASSOCIATED, Supplicant, partial},
 };
 use async_trait::async_trait;
 use qkd_driver_kit::change_lock::ChangeLock;
@@ -37,8 +37,6 @@ const POLL_INTERVAL: Duration = Duration::from_millis(250);
 const OUTAGE: Duration = Duration::from_secs(14);
 /// Usual longest wait for a confirmation: twice the outage that was measured.
 const CONFIRM_TIMEOUT: Duration = Duration::from_secs(30);
-/// State of an interface that is associated.
-const ASSOCIATED: &str = "COMPLETED";
 /// States of an interface that does not associate of its own.
 const STOPPED: [&str; 3] = ["DISCONNECTED", "INACTIVE", "INTERFACE_DISABLED"];
 /// Of a baseline: member identifier and CKN of the participant that ran when the key was staged.

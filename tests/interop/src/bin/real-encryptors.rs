@@ -329,6 +329,14 @@ impl Trial {
     }
 }
 
+impl Trial {
+    /// The time in which the longest sequence of lost packets was sent.
+    pub(crate) fn longest_interruption(&self) -> Duration {
+        let [near, far] = self.count.longest;
+        Duration::from_secs_f64(near.max(far) as f64 / f64::from(RATE))
+    }
+}
+
 impl fmt::Display for Trial {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Count { sent, lost, .. } = self.count;
@@ -394,4 +402,38 @@ pub(crate) fn tool(name: &str, arguments: &[&str]) -> Result<String, String> {
         output.status,
         String::from_utf8_lossy(&output.stderr).trim()
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Count, Duration, Losses};
+
+    /// Whether three rolls with these losses, longest gaps and dropped packets pass.
+    fn passes(losses: Losses, lost: u64, longest: u64, dropped: u64) -> bool {
+        let count = Count {
+            sent: [10_000; 2],
+            lost: [lost; 2],
+            longest: [longest; 2],
+        };
+        losses.check(&count, [dropped; 2], 3).is_ok()
+    }
+
+    #[test]
+    fn an_interruption_is_shown_and_has_an_end() {
+        // 400 packets for each roll.
+        let losses = Losses::Interruption(Duration::from_secs(1));
+        assert!(passes(losses, 900, 400, 900));
+        assert!(!passes(losses, 0, 0, 0), "nothing was interrupted");
+        assert!(!passes(losses, 1201, 400, 0), "longer than declared");
+        assert!(!passes(losses, 900, 401, 0), "nothing between two rolls");
+        assert!(!passes(losses, 900, 400, 901), "more than were lost");
+    }
+
+    #[test]
+    fn packets_in_clear_never_pass_otherwise() {
+        assert!(passes(Losses::PerRoll(1.0), 3, 1, 0));
+        assert!(!passes(Losses::PerRoll(1.0), 4, 1, 0));
+        assert!(!passes(Losses::PerRoll(1.0), 3, 1, 1));
+        assert!(!passes(Losses::None, 1, 1, 0));
+    }
 }
