@@ -263,7 +263,7 @@ impl Losses {
 }
 
 /// Packets that an end sends within this time.
-pub(crate) fn packets_within(seconds: f64) -> f64 {
+fn packets_within(seconds: f64) -> f64 {
     seconds * f64::from(RATE)
 }
 

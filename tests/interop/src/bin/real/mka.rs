@@ -8,6 +8,7 @@ use crate::{
         keys::{self, KeySource},
         network::{INNER, Network, Rules},
         processes::{Processes, wait_for, wait_within},
+        secrets,
     },
     tool,
 };
@@ -255,7 +256,7 @@ pub(crate) async fn run(rolls: usize) -> Result<String, String> {
     if silent > 0 {
         return Err(format!("{silent} packets passed with a wrong CAK"));
     }
-    keys::roll(&pair, &source).await.map_err(text)?;
+    let memory = secrets::run(&pair, &source, &uris[0]).await?;
     daemons.check_passes()?;
     let (_, clear) = capture.stop()?;
     if clear > 0 {
@@ -263,7 +264,7 @@ pub(crate) async fn run(rolls: usize) -> Result<String, String> {
     }
     Ok(format!(
         "MKA by wpa_supplicant: {trial}; traffic was interrupted for at most {} ms; after a restart of one end in a roll: {recovered}; a \
-         wrong key passes nothing: {reported}",
+         wrong key passes nothing: {reported}; memory: {memory}",
         trial.longest_interruption().as_millis()
     ))
 }
