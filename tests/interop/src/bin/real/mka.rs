@@ -126,7 +126,23 @@ impl<'a> Daemons<'a> {
             .map_err(|e| format!("wpa_supplicant cannot be run: {e}"))?;
         self.processes.put(end, child);
         let socket = self.socket(end);
-        wait_for("wpa_supplicant", || fs::exists(&socket).unwrap_or_default())
+        wait_for("wpa_supplicant", || fs::exists(&socket).unwrap_or_default())?;
+        // Until its port is associated, it looks like one that an operator has disconnected.
+        wait_within(AGREEMENT, "the port of wpa_supplicant", || {
+            self.status(end).contains("wpa_state=COMPLETED")
+        })
+    }
+
+    /// What the daemon says of itself, read apart from the driver.
+    fn status(&self, end: usize) -> String {
+        let folder = self.folder.path().join(end.to_string());
+        let (folder, wire) = (folder.to_string_lossy(), self.network.wires[end].as_str());
+        let own = self.folder.path().to_string_lossy();
+        tool(
+            "wpa_cli",
+            &["-p", &folder, "-s", &own, "-i", wire, "status"],
+        )
+        .unwrap_or_default()
     }
 
     /// Starts a daemon that was killed. That has left its socket and its interface, with which the
