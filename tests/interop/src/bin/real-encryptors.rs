@@ -6,6 +6,7 @@
 
 mod real {
     pub(crate) mod capture;
+    pub(crate) mod conformance;
     pub(crate) mod keys;
     pub(crate) mod macsec;
     pub(crate) mod mka;
@@ -66,9 +67,13 @@ enum Place {
     Qemu(&'static [&'static str]),
 }
 
-const CHECKS: [Check; 6] = [
+const CHECKS: [Check; 7] = [
     Check {
         name: "strongswan",
+        place: Place::Here,
+    },
+    Check {
+        name: "strongswan-suite",
         place: Place::Here,
     },
     Check {
@@ -185,6 +190,7 @@ async fn run_here(name: &str) -> Result<String, String> {
     match name {
         "strongswan" => strongswan::run(Esp::Libipsec, scaled(ROLLS)).await,
         "strongswan-kernel" => strongswan::run(Esp::Kernel, scaled(KERNEL_ESP_ROLLS)).await,
+        "strongswan-suite" => strongswan::run_suite().await,
         "mka" => mka::run(scaled(MKA_ROLLS)).await,
         "macsec" => macsec::run(scaled(ROLLS)).await,
         "wireguard" => wireguard::run(scaled(ROLLS)).await,

@@ -4,6 +4,7 @@ use crate::{
     Losses, Trial,
     real::{
         capture::Capture,
+        conformance,
         keys::{self, KeySource},
         network::{INNER, Network, OUTER, Rules},
         overhead,
@@ -280,4 +281,14 @@ pub(crate) async fn run(esp: Esp, rolls: usize) -> Result<String, String> {
             .await
             .map_err(text)?
     ))
+}
+
+/// The conformance suite on both daemons, without traffic.
+pub(crate) async fn run_suite() -> Result<String, String> {
+    let network = Network::new(Rules::Nftables)?;
+    network.add_inner(["lo", "lo"])?;
+    let daemons = Daemons::start(Esp::Libipsec, &network)?;
+    // The file of the device has the deadline.
+    let uris = daemons.uris().map(|uri| uri.replace("&deadline=10s", ""));
+    conformance::run("strongswan.toml", &uris).await
 }
