@@ -37,7 +37,7 @@ async fn each_file_of_a_real_device_names_a_pair_that_its_driver_opens() {
         let dut = Dut::read(&path).unwrap();
         assert!(dut.channel.is_some(), "{file} allows no changes");
         for uri in [dut.uri.unwrap(), dut.peer.unwrap()] {
-            // The examples name files that exist on no machine of ours.
+            // The examples name files that do not exist here.
             let own = format!("connections={}", connection.path().display());
             let uri = ["a", "b"].iter().fold(uri, |uri, end| {
                 uri.replace(&format!("connections=/etc/qkd/{end}.toml"), &own)

@@ -31,7 +31,8 @@ use zeroize::Zeroizing;
 
 /// Number of octets of the id of a key.
 const KEY_ID_BYTES: u8 = 16;
-/// Interval at which the daemon is read while a roll is confirmed.
+/// Interval at which the daemon is read while a roll is confirmed. wpa_supplicant 2.10 has no event of
+/// MKA after `ATTACH`, only of the association of the port, which is before.
 const POLL_INTERVAL: Duration = Duration::from_millis(250);
 /// The outage of a roll: 11 s to 14 s were measured.
 const OUTAGE: Duration = Duration::from_secs(14);

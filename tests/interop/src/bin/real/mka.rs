@@ -133,7 +133,7 @@ impl<'a> Daemons<'a> {
         })
     }
 
-    /// What the daemon says of itself, read apart from the driver.
+    /// The status of the daemon, read apart from the driver.
     fn status(&self, end: usize) -> String {
         let folder = self.folder.path().join(end.to_string());
         let (folder, wire) = (folder.to_string_lossy(), self.network.wires[end].as_str());
