@@ -11,6 +11,7 @@ mod limits;
 mod matrix;
 mod mutant;
 mod mutants;
+mod real_devices;
 mod resume;
 mod running;
 mod unwritable;

@@ -57,8 +57,19 @@ pub static INFO: DriverInfo = DriverInfo {
             example: "linux-macsec+unixgram:///run/wpa_supplicant/eth0",
         },
     ],
-    maturity: Maturity::Emulated,
+    maturity: Maturity::CrossChecked,
     evidence: &[
+        Verification {
+            of: VerificationScope::Protocol,
+            what: "static SAKs: Linux 6.1.176 of Debian 12 in User-Mode Linux: 50 rolls under traffic \
+                without a lost packet in each run of the gate, a process that is killed and an end \
+                that restarts in the middle of a roll, a wrong key",
+        },
+        Verification {
+            of: VerificationScope::Protocol,
+            what: "MKA: wpa_supplicant 2.10 of Debian 12 on the same kernel: 3 rolls under traffic in \
+                each run of the gate, a restart in the middle of a roll, a wrong key",
+        },
         Verification {
             of: VerificationScope::Protocol,
             what: "requests and answers recorded from Linux 6.1.176 (Debian, User-Mode Linux) and \

@@ -2,7 +2,7 @@
 
 use crate::{
     control::{Kay, Participant, Status},
-    supplicant::{Supplicant, partial},
+    supplicant::{ASSOCIATED, Supplicant, partial},
 };
 use async_trait::async_trait;
 use qkd_driver_kit::change_lock::ChangeLock;
@@ -31,14 +31,13 @@ use zeroize::Zeroizing;
 
 /// Number of octets of the id of a key.
 const KEY_ID_BYTES: u8 = 16;
-/// Interval at which the daemon is read while a roll is confirmed.
+/// Interval at which the daemon is read while a roll is confirmed. wpa_supplicant 2.10 has no event of
+/// MKA after `ATTACH`, only of the association of the port, which is before.
 const POLL_INTERVAL: Duration = Duration::from_millis(250);
 /// The outage of a roll: 11 s to 14 s were measured.
 const OUTAGE: Duration = Duration::from_secs(14);
 /// Usual longest wait for a confirmation: twice the outage that was measured.
 const CONFIRM_TIMEOUT: Duration = Duration::from_secs(30);
-/// State of an interface that is associated.
-const ASSOCIATED: &str = "COMPLETED";
 /// States of an interface that does not associate of its own.
 const STOPPED: [&str; 3] = ["DISCONNECTED", "INACTIVE", "INTERFACE_DISABLED"];
 /// Of a baseline: member identifier and CKN of the participant that ran when the key was staged.

@@ -12,6 +12,8 @@ use zeroize::Zeroizing;
 
 /// Interval at which the daemon is asked whether it has started a participant.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
+/// State of an interface that is associated.
+pub(crate) const ASSOCIATED: &str = "COMPLETED";
 
 /// A daemon with one network. Each request has its own deadline.
 pub(crate) struct Supplicant {
@@ -88,7 +90,9 @@ impl Supplicant {
             )));
         }
         let status = new.status(operation, until).await?;
-        if status.kay.is_none() {
+        // A daemon whose port is not associated yet, for example because it has just started, shows
+        // no MKA either.
+        if status.kay.is_none() && status.state == ASSOCIATED {
             return Err(unusable(
                 "wpa_supplicant runs no MKA: start it with `-D macsec_linux` and a network with \
                  key_mgmt=NONE, mka_cak and mka_ckn",

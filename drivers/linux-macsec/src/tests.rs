@@ -340,6 +340,27 @@ async fn zeroizing_leaves_a_key_that_no_device_has() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_daemon_that_has_just_started_is_opened_and_keyed() {
+    let mut starting = daemon();
+    (starting.state, starting.has_mka) = ("ASSOCIATING", false);
+    let (end, socket) = open(starting).await.unwrap();
+    let status = end.channel(&channel()).await.unwrap();
+    assert_eq!(status.state, ChannelState::Initialising);
+    let staged = stage(&end, 2).await;
+    {
+        let mut daemon = socket.now();
+        (daemon.state, daemon.has_mka) = ("COMPLETED", true);
+        daemon.start();
+    }
+    // It has associated with the key that was staged.
+    end.activate(&staged).await.unwrap();
+    assert_eq!(socket.count("REASSOCIATE"), 0);
+    socket.now().agree();
+    let confirmation = end.confirm(&staged, WITHIN).await.unwrap();
+    assert!(confirmation.is_confirmed(), "{}", confirmation.evidence());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_port_that_does_not_associate_is_disabled() {
     let mut stopped = daemon();
     stopped.state = "DISCONNECTED";

@@ -13,8 +13,15 @@ use qkd_hal::{
 use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 
-/// Events of which the replies to commands consist.
-const EVENTS: [&str; 2] = ["list-sa", "list-conn"];
+/// Events of which the replies to commands consist, and the daemon's log of a command.
+const EVENTS: [&str; 3] = ["list-sa", "list-conn", LOG];
+/// Event with a line of the log: sent to the client whose command it belongs to, before the
+/// response.
+const LOG: &str = "control-log";
+/// Log groups of sent and received messages. They never have the reason of a failure.
+const MESSAGE_GROUPS: [&str; 2] = ["ENC", "NET"];
+/// Lines of the log in an error.
+const MAX_LINES: usize = 2;
 /// Time for a request after each connect.
 const LOGIN: Duration = Duration::from_secs(5);
 /// Characters of the daemon's own words in an error.
@@ -225,14 +232,14 @@ impl Call<'_> {
         let reply = self
             .exchange(name, message, Disclosure::Public, true)
             .await?;
-        succeeded(name, &reply.response)
+        succeeded(name, &reply)
     }
 
     /// As [`change`](Self::change), with a secret in the message.
     pub(crate) async fn change_secret(&self, name: &str, message: &[Element<'_>]) -> Result<()> {
         let disclosure = Disclosure::Secret(all_secret);
         let reply = self.exchange(name, message, disclosure, true).await?;
-        succeeded(name, &reply.response)
+        succeeded(name, &reply)
     }
 
     /// Reads the associations of all connections.
@@ -258,7 +265,27 @@ impl Call<'_> {
     }
 }
 
-fn succeeded(name: &str, response: &Section) -> Result<()> {
+/// The last lines of the log of a command, which have the reason of its failure.
+fn reason(reply: &Reply) -> Vec<&str> {
+    let mut lines: Vec<&str> = reply
+        .events
+        .iter()
+        .rev()
+        .filter(|(name, _)| name == LOG)
+        .filter(|(_, line)| {
+            !line
+                .text("group")
+                .is_some_and(|g| MESSAGE_GROUPS.contains(&g))
+        })
+        .filter_map(|(_, line)| line.text("msg"))
+        .take(MAX_LINES)
+        .collect();
+    lines.reverse();
+    lines
+}
+
+fn succeeded(name: &str, reply: &Reply) -> Result<()> {
+    let response = &reply.response;
     match response.text("success") {
         Some("yes") => return Ok(()),
         Some("no") => {}
@@ -272,7 +299,8 @@ fn succeeded(name: &str, response: &Section) -> Result<()> {
         }
     }
     let words = response.text("errmsg").unwrap_or("no reason was given");
-    let words = printable(words, MAX_SHOWN).into_owned();
+    let words = [&[words][..], &reason(reply)].concat().join("; ");
+    let words = printable(&words, MAX_SHOWN).into_owned();
     Err(
         Error::new(ErrorKind::Refused, format!("the daemon refused `{name}`"))
             .with_vendor_text(words),

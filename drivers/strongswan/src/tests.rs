@@ -52,6 +52,8 @@ struct Daemon {
     requests: Vec<(String, Section)>,
     /// Commands that are refused, with the words.
     refusals: Vec<(&'static str, &'static str)>,
+    /// Groups and lines of the log of each initiation.
+    log: Vec<(&'static str, &'static str)>,
     /// Whether a secret is accepted and not stored.
     forgets_secrets: bool,
     /// Whether a refused initiation leaves an association that is not established.
@@ -240,7 +242,13 @@ impl Daemon {
                 if self.answers_nothing {
                     return packet(1, None, &[]);
                 }
-                outcome(refusal)
+                let log = self.log.iter().filter(|_| name == "initiate");
+                let events = log.flat_map(|(group, line)| {
+                    let group = Element::Value("group", group.as_bytes());
+                    let line = Element::Value("msg", line.as_bytes());
+                    packet(7, Some("control-log"), &[group, line])
+                });
+                events.chain(outcome(refusal)).collect()
             }
         }
     }
@@ -413,6 +421,34 @@ async fn a_roll_makes_the_new_association_and_then_ends_the_one_before() {
         (counters.encrypted, counters.accepted),
         (Some(14), Some(16))
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_initiation_that_fails_has_the_reason_of_the_log() {
+    let bench = Bench::new();
+    let opened = bench.open().await;
+    let encryptor = opened.encryptor().unwrap();
+    let staged = encryptor.stage(&channel(), &key(1)).await.unwrap();
+    bench.with(|d| {
+        d.refusals
+            .push(("initiate", "establishing CHILD_SA 'lan' failed"));
+        d.log = vec![
+            ("IKE", "initiating IKE_SA"),
+            ("IKE", "retransmit 3 of request with message ID 0"),
+            ("NET", "sending packet"),
+            ("IKE", "giving up after 3 retransmits"),
+        ];
+    });
+    let error = encryptor.activate(&staged).await.unwrap_err();
+    assert_eq!(
+        error.vendor_text(),
+        Some(
+            "establishing CHILD_SA 'lan' failed; retransmit 3 of request with message ID 0; \
+             giving up after 3 retransmits"
+        )
+    );
+    bench.with(|d| d.refusals.clear());
+    encryptor.activate(&staged).await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]

@@ -145,7 +145,7 @@ fn status(session: &Session, end: usize, now: Duration) -> String {
         own = PRIORITIES[end],
         hello = HELLO.as_millis(),
         ckn = hex::encode(&*participant.network.ckn),
-        mi = participant.member_id(end),
+        mi = hex::encode(participant.member_id),
         mn = participant.message_number(now),
         is_active = yes(is_active),
         live = u8::from(is_live),

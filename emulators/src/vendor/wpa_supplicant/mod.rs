@@ -38,7 +38,8 @@ use crate::{
     },
 };
 use qkd_driver_kit::link::datagram::{DatagramPeer, DatagramService, Datagrams};
-use session::{Network, Participant, Session};
+use rand_chacha::ChaCha12Rng;
+use session::{Network, Session};
 use std::{
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -68,13 +69,18 @@ pub struct SupplicantPair {
 }
 
 impl SupplicantPair {
-    /// Starts both daemons with these configurations.
+    /// Starts both daemons with these configurations. `random` gives the member identifiers.
     #[must_use]
-    pub(crate) fn new(clock: Clock, frames_per_second: f64, startup: [Network; 2]) -> Arc<Self> {
+    pub(crate) fn new(
+        clock: Clock,
+        frames_per_second: f64,
+        startup: [Network; 2],
+        random: ChaCha12Rng,
+    ) -> Arc<Self> {
         let now = clock.now();
         Arc::new(Self {
             state: Mutex::new(State {
-                session: Session::new(startup, now),
+                session: Session::new(startup, now, random),
                 settled: now,
                 meters: Default::default(),
                 traffic: Default::default(),
@@ -188,7 +194,7 @@ impl ApplyDeviceFault for SupplicantEnd {
             DeviceFault::Operator(action) if action == "alter-keys" => pair.with(|session, now| {
                 let mut network = session.ends[*end].stored.clone();
                 network.cak[0] ^= 1;
-                session.ends[*end].participant = Participant::new(network, now);
+                session.begin(*end, network, now);
             }),
             DeviceFault::Clear => {
                 pair.faults[*end].clear();

@@ -2,7 +2,7 @@
 
 use super::{SupplicantEnd, SupplicantPair, session::Network};
 use crate::{
-    fault::ApplyDeviceFault,
+    fault::{ApplyDeviceFault, TextFormat},
     profile::{
         InMemory, Options, Profile, RunningEmulator, Setting, StartupInfo,
         agents::{TIME_FACTOR, clock},
@@ -73,7 +73,7 @@ fn build(options: &Options) -> io::Result<(Controls, Services)> {
         ckn: bytes(16),
     };
     let rate = packets_per_second(options)?;
-    let pair = SupplicantPair::new(clock, rate, [network.clone(), network]);
+    let pair = SupplicantPair::new(clock, rate, [network.clone(), network], random);
     let ends = [0, 1].map(|end| Arc::new(SupplicantEnd::new(Arc::clone(&pair), end)));
     let faults = ends.clone().map(|end| end as Arc<dyn ApplyDeviceFault>);
     let controls = sockets::controls(options, faults, move |end| pair.state(end));
@@ -89,7 +89,8 @@ fn start(profile: &'static Profile, options: &Options) -> io::Result<RunningEmul
     for ((n, setting), service) in (1..).zip(&SOCKETS).zip(services) {
         let path = sockets::path(options, setting, &folder, &format!("{n}.ctl"))?;
         let uri = format!("linux-macsec+unixgram://{}", sockets::plain(&path)?);
-        tasks.push(DatagramSocket::bind(&path)?.serve(service));
+        let faults = controls.faults(n - 1);
+        tasks.push(DatagramSocket::bind(&path)?.serve(service, faults, TextFormat::Lines));
         ready.endpoint("unixgram", path.display(), Some(uri));
     }
     let mut running = RunningEmulator::new(ready, controls);

@@ -1,6 +1,7 @@
 //! MACsec Key Agreement between two participants with preshared CAKs.
 
-use crate::model::fingerprint;
+use rand::Rng;
+use rand_chacha::ChaCha12Rng;
 use std::time::Duration;
 use zeroize::Zeroizing;
 
@@ -28,6 +29,8 @@ pub(crate) struct Network {
 pub(super) struct Participant {
     pub(super) network: Network,
     began: Duration,
+    /// Its member identifier, which differs for each start.
+    pub(super) member_id: [u8; 12],
     /// Until when its peer, which has gone silent, counts as live.
     kept_until: Option<Duration>,
     /// Keys that were distributed since it began.
@@ -35,10 +38,13 @@ pub(super) struct Participant {
 }
 
 impl Participant {
-    pub(super) fn new(network: Network, began: Duration) -> Self {
+    fn new(network: Network, began: Duration, random: &mut ChaCha12Rng) -> Self {
+        let mut member_id = [0; 12];
+        random.fill_bytes(&mut member_id);
         Self {
             network,
             began,
+            member_id,
             kept_until: None,
             keys: 0,
         }
@@ -52,17 +58,6 @@ impl Participant {
         } else {
             1 + age.as_secs() / HELLO.as_secs()
         }
-    }
-
-    /// Its member identifier: 24 hexadecimal digits, which differ for each start.
-    pub(super) fn member_id(&self, end: usize) -> String {
-        let mut seed = self.began.as_nanos().to_be_bytes().to_vec();
-        seed.push(u8::try_from(end).unwrap_or_default());
-        let mut digits = fingerprint(&seed);
-        seed.push(1);
-        digits += &fingerprint(&seed);
-        digits.truncate(24);
-        digits
     }
 }
 
@@ -92,13 +87,14 @@ pub(super) struct Session {
     pub(super) is_cut: bool,
     /// Since when both participants hear each other with one key.
     agreed_since: Option<Duration>,
+    random: ChaCha12Rng,
 }
 
 impl Session {
-    pub(super) fn new(startup: [Network; 2], now: Duration) -> Self {
+    pub(super) fn new(startup: [Network; 2], now: Duration, mut random: ChaCha12Rng) -> Self {
         let ends = startup.map(|network| End {
             stored: network.clone(),
-            participant: Participant::new(network.clone(), now),
+            participant: Participant::new(network.clone(), now, &mut random),
             startup: network,
             is_connected: true,
         });
@@ -106,6 +102,7 @@ impl Session {
             ends,
             is_cut: false,
             agreed_since: None,
+            random,
         };
         session.note_changes(now);
         session
@@ -113,9 +110,13 @@ impl Session {
 
     /// Begins a participant with the stored key.
     pub(super) fn associate(&mut self, end: usize, now: Duration) {
-        let end = &mut self.ends[end];
-        end.participant = Participant::new(end.stored.clone(), now);
-        end.is_connected = true;
+        self.begin(end, self.ends[end].stored.clone(), now);
+        self.ends[end].is_connected = true;
+    }
+
+    /// Begins a participant with a key that may be another one than the stored one.
+    pub(super) fn begin(&mut self, end: usize, network: Network, now: Duration) {
+        self.ends[end].participant = Participant::new(network, now, &mut self.random);
     }
 
     /// Starts the daemon again: what was set and not saved is lost.

@@ -1,6 +1,8 @@
 //! The pair against what was recorded of wpa_supplicant 2.10.
 
 use super::*;
+use rand::SeedableRng;
+use std::collections::BTreeSet;
 
 const OLD: &str = "11111111111111111111111111111111";
 const NEW: &str = "6fa459eaee8a4ca4894edb77e160355e";
@@ -18,7 +20,9 @@ impl Lab {
             cak: vec![7; 16].into(),
             ckn: hex::decode(OLD).unwrap().into(),
         };
-        let pair = SupplicantPair::new(clock.clone(), 100.0, [network.clone(), network]);
+        let random = ChaCha12Rng::seed_from_u64(7);
+        let networks = [network.clone(), network];
+        let pair = SupplicantPair::new(clock.clone(), 100.0, networks, random);
         let ends = [0, 1].map(|end| SupplicantEnd::new(Arc::clone(&pair), end));
         Self { clock, ends }
     }
@@ -51,6 +55,20 @@ impl Lab {
     fn shown(&self, end: usize) -> [String; 3] {
         ["Secured", "live_peers", "ckn"].map(|name| self.field(end, name))
     }
+}
+
+#[test]
+fn member_identifiers_follow_from_the_seed_and_differ_for_each_start() {
+    let lab = Lab::new();
+    let first = [0, 1].map(|end| lab.field(end, "mi"));
+    lab.wait(1);
+    assert_eq!(lab.ask(0, "REASSOCIATE"), "OK\n");
+    let all = BTreeSet::from([lab.field(0, "mi"), first[0].clone(), first[1].clone()]);
+    assert_eq!(all.len(), 3, "{all:?}");
+    assert!(all.iter().all(|id| id.len() == 24));
+    let other = Lab::new();
+    other.wait(2);
+    assert_eq!([0, 1].map(|end| other.field(end, "mi")), first);
 }
 
 #[test]

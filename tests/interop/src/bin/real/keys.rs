@@ -6,7 +6,9 @@ use qkd_hal::{
     units::Bits,
 };
 use qkd_hardware::OpenContext;
-use qkd_keyflow::{EncryptorPair, End, Recovery, Roll, RollEnd, RollOutcome, RollRecord, Step};
+use qkd_keyflow::{
+    EncryptorPair, End, Recovery, Roll, RollEnd, RollOutcome, RollRecord, RollReport, Step,
+};
 use std::{sync::Arc, time::Duration};
 
 /// The two key managers of an emulated QKD pair.
@@ -87,17 +89,18 @@ pub(crate) async fn prepare(pair: &EncryptorPair, source: &KeySource) -> Result<
 /// Checks that both ends confirmed.
 pub(crate) fn confirmed(outcome: RollOutcome) -> Result<()> {
     match outcome {
-        RollOutcome::Ended(report) if report.is_confirmed() => Ok(()),
-        RollOutcome::Ended(report) => Err(Error::new(
-            ErrorKind::NotReady,
-            format!(
-                "near end: {}; far end: {}",
-                report.near.evidence(),
-                report.far.evidence()
-            ),
-        )),
+        RollOutcome::Ended(report) => match why_unconfirmed(&report) {
+            Some(why) => Err(Error::new(ErrorKind::NotReady, why)),
+            None => Ok(()),
+        },
         RollOutcome::Stopped(_) => Err(Error::new(ErrorKind::Internal, "a roll was stopped")),
     }
+}
+
+/// The evidence of both ends, if one of them did not confirm.
+fn why_unconfirmed(report: &RollReport) -> Option<String> {
+    let (near, far) = (report.near.evidence(), report.far.evidence());
+    (!report.is_confirmed()).then(|| format!("near end: {near}; far end: {far}"))
 }
 
 /// Stages a key at both ends that is not the same, activates it where a command does that, and
@@ -193,11 +196,12 @@ pub(crate) async fn recover(
         Recovery::Forward(_) => "completed with the key of the roll",
         _ => "a fresh key at both ends",
     };
-    match state.recovery.finish(&mut Source(source), &mut ()).await? {
-        Some(RollOutcome::Ended(report)) if !report.is_confirmed() => Err(Error::new(
-            ErrorKind::NotReady,
-            format!("{done}: {}", report.near.evidence()),
-        )),
+    let outcome = state.recovery.finish(&mut Source(source), &mut ()).await?;
+    match outcome {
+        Some(RollOutcome::Ended(report)) => match why_unconfirmed(&report) {
+            Some(why) => Err(Error::new(ErrorKind::NotReady, format!("{done}: {why}"))),
+            None => Ok(done.to_owned()),
+        },
         _ => Ok(done.to_owned()),
     }
 }

@@ -1,25 +1,24 @@
-//! Copies of a key in the memory of a process that holds only a driver: counted in a core dump
-//! while the process holds the key, and after the roll.
+//! Copies of a key in the memory of a process that holds only a driver: counted while the process
+//! holds the key, and after the roll. The memory is read through `/proc`, as a program that writes a
+//! core dump does: the small system of a virtual machine has no debugger.
 
-use crate::{real::keys, tool};
+use crate::real::keys;
 use base64::{Engine, engine::general_purpose::STANDARD};
-use qkd_hal::{
-    Key, KeyId,
-    encryptor::{Activation, Staged},
-};
+use qkd_hal::{Key, KeyId, encryptor::Staged};
 use qkd_hardware::OpenContext;
 use qkd_keyflow::{EncryptorPair, End};
 use std::{
     fs::{self, File},
     io::{BufRead, BufReader, Read, Write},
+    os::unix::fs::FileExt,
     process::{Child, ChildStdin, ChildStdout, Command, ExitCode, Stdio},
 };
 use zeroize::Zeroizing;
 
-/// Bytes of the key.
-const KEY: usize = 32;
+/// Mappings that have no memory of the process.
+const NOT_MEMORY: [&str; 3] = ["[vvar]", "[vvar_vclock]", "[vsyscall]"];
 
-/// The subcommand of the process that is dumped. It reads a key and its id, rolls one end with it,
+/// The subcommand of the process that is read. It reads a key with its id and size, rolls one end with it,
 /// and waits: with the key, and without it.
 pub(crate) fn hold(uri: &str, channel: &str) -> Result<ExitCode, String> {
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -29,8 +28,10 @@ pub(crate) fn hold(uri: &str, channel: &str) -> Result<ExitCode, String> {
     // Not by `std::io::stdin`, which has a buffer of its own.
     let mut input = File::open("/dev/stdin").map_err(|e| e.to_string())?;
     let mut read = |bytes: &mut [u8]| input.read_exact(bytes).map_err(|e| e.to_string());
-    let (mut id, mut key) = ([0; 16], Zeroizing::new(vec![0; KEY]));
+    let (mut id, mut size) = ([0; 16], [0]);
     read(&mut id)?;
+    read(&mut size)?;
+    let mut key = Zeroizing::new(vec![0; size[0].into()]);
     read(&mut key)?;
     let id = KeyId::from_bytes(&id).ok_or("no key id")?;
     let text = |e: qkd_hal::Error| e.to_string();
@@ -87,27 +88,50 @@ fn forms(key: &[u8]) -> [Vec<u8>; 4] {
     ]
 }
 
-/// Counts the copies of a key in a core dump of a process.
+/// Counts the copies of a key in the memory of a process, which waits.
 fn copies(process: &Child, key: &[u8]) -> Result<usize, String> {
-    let folder = tempfile::tempdir().map_err(|e| e.to_string())?;
-    let start = folder.path().join("core").to_string_lossy().into_owned();
-    let id = process.id().to_string();
-    tool("gcore", &["-o", &start, &id])?;
-    let dump = fs::read(format!("{start}.{id}")).map_err(|e| e.to_string())?;
-    let count = |form: Vec<u8>| {
-        let Some((first, rest)) = form.split_first() else {
-            return 0;
-        };
-        // By its first byte, because a comparison at each place of some 100 MB takes long.
-        let mut found = 0;
-        let mut at = 0;
-        while let Some(next) = dump[at..].iter().position(|b| b == first) {
-            at += next + 1;
-            found += usize::from(dump[at..].starts_with(rest));
+    let folder = format!("/proc/{}", process.id());
+    let text = |e: std::io::Error| format!("the memory of the process cannot be read: {e}");
+    let memory = File::open(format!("{folder}/mem")).map_err(text)?;
+    let maps = fs::read_to_string(format!("{folder}/maps")).map_err(text)?;
+    let forms = forms(key);
+    let mut found = 0;
+    for map in maps.lines() {
+        let words: Vec<&str> = map.split_whitespace().collect();
+        let is_memory = words.last().is_some_and(|name| !NOT_MEMORY.contains(name));
+        let is_readable = words.get(1).is_some_and(|rights| rights.starts_with('r'));
+        if !is_memory || !is_readable {
+            continue;
         }
-        found
+        let (start, end) = range(map).ok_or_else(|| format!("`{map}` is not a mapping"))?;
+        let mut bytes = vec![0; usize::try_from(end - start).map_err(|e| e.to_string())?];
+        memory.read_exact_at(&mut bytes, start).map_err(text)?;
+        found += forms.iter().map(|form| count(&bytes, form)).sum::<usize>();
+    }
+    Ok(found)
+}
+
+/// Start and end of a mapping.
+fn range(map: &str) -> Option<(u64, u64)> {
+    let (start, end) = map.split(' ').next()?.split_once('-')?;
+    let number = |digits| u64::from_str_radix(digits, 16).ok();
+    let (start, end) = (number(start)?, number(end)?);
+    (start <= end).then_some((start, end))
+}
+
+/// The number of places at which bytes contain a form of the key.
+fn count(bytes: &[u8], form: &[u8]) -> usize {
+    let Some((first, rest)) = form.split_first() else {
+        return 0;
     };
-    Ok(forms(key).map(count).iter().sum())
+    // By its first byte, because a comparison at each place of some 100 MB takes long.
+    let mut found = 0;
+    let mut at = 0;
+    while let Some(next) = bytes[at..].iter().position(|b| b == first) {
+        at += next + 1;
+        found += usize::from(bytes[at..].starts_with(rest));
+    }
+    found
 }
 
 /// A process that has staged a key at one end, and waits. It is killed with this value.
@@ -135,6 +159,8 @@ impl Holder {
             output: BufReader::new(output),
         };
         new.send(key.id().as_bytes())?;
+        let size = u8::try_from(key.expose().len()).map_err(|e| e.to_string())?;
+        new.send(&[size])?;
         new.send(key.expose())?;
         new.expect("holding")?;
         Ok(new)
@@ -192,8 +218,7 @@ pub(crate) async fn run(
         .await
         .map_err(text)?;
     holder.send(b"1")?;
-    // With other activations, that of the near end is for both.
-    if far.encryptor().encryptor_capabilities().activation == Activation::SlotPointer {
+    if far.encryptor().encryptor_capabilities().activate_both {
         far.encryptor().activate(&staged).await.map_err(text)?;
     }
     holder.expect("done")?;

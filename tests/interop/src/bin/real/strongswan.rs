@@ -4,6 +4,7 @@ use crate::{
     Losses, Trial,
     real::{
         capture::Capture,
+        conformance,
         keys::{self, KeySource},
         network::{INNER, Network, OUTER, Rules},
         overhead,
@@ -18,9 +19,6 @@ use tempfile::TempDir;
 
 /// Losses allowed with kernel-libipsec: less than one packet a roll in each direction, as a mean.
 const LOSSES: Losses = Losses::PerRoll(1.0);
-/// Losses allowed in User-Mode Linux. The end that answers sends with the new association before
-/// the other has it; in between are processes of a slow kernel, while other steps of the gate run.
-const SLOW_LOSSES: Losses = Losses::MillisecondsPerRoll(100.0);
 const IDENTITIES: [&str; 2] = ["a.test", "b.test"];
 
 /// The part that encrypts packets.
@@ -142,6 +140,48 @@ impl Daemons {
     }
 }
 
+/// Counter of packets that arrived with the SPI of an association that has a number, and no key yet.
+const EARLY: &str = "XfrmAcquireError";
+
+/// Packets that arrived at each end before it had the key of their association.
+fn early(network: &Network) -> Result<[u64; 2], String> {
+    let mut counts = [0; 2];
+    for (end, count) in counts.iter_mut().enumerate() {
+        let text = network.run(end, "cat", &["/proc/net/xfrm_stat"])?;
+        let line = text.lines().find_map(|line| line.strip_prefix(EARLY));
+        let number = line.and_then(|number| number.trim().parse().ok());
+        *count = number.ok_or_else(|| format!("the kernel has no counter {EARLY}"))?;
+    }
+    Ok(counts)
+}
+
+/// Checks the losses of rolls with ESP of the kernel: less than one packet a roll as a mean in each
+/// direction, apart from packets that arrived before the end had the key, as its kernel counted.
+///
+/// The end that answers gives its associations to the kernel, which sends with them at once, and
+/// then sends its answer; the other end has the key when that has come. No setting of charon and no
+/// order of commands changes that: only the rekeying of one IKE association, which keeps its PPK,
+/// delays the association that sends. The time between is that of both daemons for one message:
+/// kernel-libipsec loses a packet in four rolls. In User-Mode Linux it is 5 ms to 10 ms, and longer
+/// while other programs have the processor, so that a limit in packets would measure the load of the
+/// host. A roll that ends the association before too early, or that makes one with another key,
+/// loses packets that this counter does not have.
+fn check_losses(trial: &Trial, early: [u64; 2]) -> Result<String, String> {
+    // Packets that one end sends arrive at the other.
+    let others = [0, 1].map(|from: usize| trial.count.lost[from].saturating_sub(early[1 - from]));
+    if others.iter().any(|lost| *lost as usize >= trial.rolls) {
+        return Err(format!(
+            "{:?} packets were lost in {} rolls; {early:?} of them arrived at the near and the far \
+             end before it had the key",
+            trial.count.lost, trial.rolls
+        ));
+    }
+    let early: u64 = early.iter().sum();
+    Ok(format!(
+        "; {early} of them arrived before the daemon had given the key to its kernel"
+    ))
+}
+
 fn random_bytes() -> Result<[u8; 32], String> {
     use std::io::Read;
     let mut bytes = [0; 32];
@@ -176,11 +216,21 @@ pub(crate) async fn run(esp: Esp, rolls: usize) -> Result<String, String> {
             }
         }
     }
-    let losses = match esp {
-        Esp::Libipsec => LOSSES,
-        Esp::Kernel => SLOW_LOSSES,
+    let (trial, explained) = match esp {
+        Esp::Libipsec => {
+            let trial = Trial::run(&network, &pair, &source, rolls, LOSSES).await?;
+            (trial, String::new())
+        }
+        Esp::Kernel => {
+            let before = early(&network)?;
+            let losses = Losses::CheckedByCaller;
+            let trial = Trial::run(&network, &pair, &source, rolls, losses).await?;
+            let after = early(&network)?;
+            let during = [0, 1].map(|end: usize| after[end].saturating_sub(before[end]));
+            let explained = check_losses(&trial, during)?;
+            (trial, explained)
+        }
     };
-    let trial = Trial::run(&network, &pair, &source, rolls, losses).await?;
 
     // The driver is the same with both.
     let (memory, overhead) = match esp {
@@ -223,7 +273,7 @@ pub(crate) async fn run(esp: Esp, rolls: usize) -> Result<String, String> {
         return Err(format!("{clear} packets left in clear after the restart"));
     }
     Ok(format!(
-        "{}, {trial}; after a restart of one end in a roll: {recovered}; a wrong key: {reported}; \
+        "{}, {trial}{explained}; after a restart of one end in a roll: {recovered}; a wrong key: {reported}; \
          memory: {memory}; time: {overhead}",
         pair.end(End::Near)
             .encryptor()
@@ -231,4 +281,14 @@ pub(crate) async fn run(esp: Esp, rolls: usize) -> Result<String, String> {
             .await
             .map_err(text)?
     ))
+}
+
+/// The conformance suite on both daemons, without traffic.
+pub(crate) async fn run_suite() -> Result<String, String> {
+    let network = Network::new(Rules::Nftables)?;
+    network.add_inner(["lo", "lo"])?;
+    let daemons = Daemons::start(Esp::Libipsec, &network)?;
+    // The file of the device has the deadline.
+    let uris = daemons.uris().map(|uri| uri.replace("&deadline=10s", ""));
+    conformance::run("strongswan.toml", &uris).await
 }

@@ -22,7 +22,8 @@ const DRAIN: Duration = Duration::from_secs(1);
 pub(crate) const MARK: &[u8; 8] = b"qkd-test";
 
 /// The subcommand that runs in a namespace: prints a line when it receives, sends after the first
-/// byte of its standard input until that ends, then prints the numbers `sent received duplicates`.
+/// byte of its standard input until that ends, then prints the numbers `sent received duplicates
+/// gap end`: the longest gap between the numbers of received packets, and the number after the last.
 pub(crate) fn run_end(bind: &str, to: &str) -> Result<ExitCode, String> {
     let text = |e: std::io::Error| e.to_string();
     let socket = UdpSocket::bind((bind, PORT)).map_err(text)?;
@@ -50,7 +51,12 @@ pub(crate) fn run_end(bind: &str, to: &str) -> Result<ExitCode, String> {
                     twice += 1;
                 }
             }
-            (seen.len(), twice)
+            let (mut gap, mut next) = (0, 0);
+            for number in &seen {
+                gap = gap.max(number - next);
+                next = number + 1;
+            }
+            (seen.len(), twice, gap, next)
         })
     };
     // The other end receives, too, before the first packet is sent.
@@ -78,8 +84,8 @@ pub(crate) fn run_end(bind: &str, to: &str) -> Result<ExitCode, String> {
     let sent = sender.join().map_err(|_| "the sender panicked")?;
     std::thread::sleep(DRAIN);
     drained.store(true, Ordering::Relaxed);
-    let (received, twice) = receiver.join().map_err(|_| "the receiver panicked")?;
-    println!("{sent} {received} {twice}");
+    let (received, twice, gap, next) = receiver.join().map_err(|_| "the receiver panicked")?;
+    println!("{sent} {received} {twice} {gap} {next}");
     Ok(ExitCode::SUCCESS)
 }
 
@@ -88,6 +94,8 @@ pub(crate) fn run_end(bind: &str, to: &str) -> Result<ExitCode, String> {
 pub(crate) struct Count {
     pub(crate) sent: [u64; 2],
     pub(crate) lost: [u64; 2],
+    /// The largest number of packets in sequence that were lost.
+    pub(crate) longest: [u64; 2],
 }
 
 /// An end of the traffic.
@@ -139,6 +147,7 @@ impl Traffic {
             end.input = None;
         }
         let (mut sent, mut received) = ([0; 2], [0; 2]);
+        let (mut gaps, mut ends) = ([0; 2], [0; 2]);
         for (end, process) in self.0.iter_mut().enumerate() {
             let mut text = String::new();
             process
@@ -146,16 +155,23 @@ impl Traffic {
                 .read_to_string(&mut text)
                 .map_err(|e| e.to_string())?;
             let numbers: Vec<u64> = text.split_whitespace().flat_map(str::parse).collect();
-            let [own, others, twice] = numbers[..] else {
+            let [own, others, twice, gap, next] = numbers[..] else {
                 return Err(format!("traffic of end {} printed `{text}`", end + 1));
             };
             if twice > 0 {
                 return Err(format!("{twice} packets came twice at end {}", end + 1));
             }
             (sent[end], received[1 - end]) = (own, others);
+            (gaps[1 - end], ends[1 - end]) = (gap, next);
         }
         let lost = [0, 1].map(|from: usize| sent[from].saturating_sub(received[from]));
-        Ok(Count { sent, lost })
+        let longest =
+            [0, 1].map(|from: usize| gaps[from].max(sent[from].saturating_sub(ends[from])));
+        Ok(Count {
+            sent,
+            lost,
+            longest,
+        })
     }
 }
 

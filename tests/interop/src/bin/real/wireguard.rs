@@ -253,11 +253,14 @@ pub(crate) async fn run_kernel(rolls: usize) -> Result<String, String> {
 
     let capture = Capture::start(&network)?;
     let reported = wrong_key(&network, &pair, &source).await?;
+    let uris = interfaces.uris(&network, "replace");
+    let memory = secrets::run(&pair, &source, &uris[0]).await?;
     let (_, clear) = capture.stop()?;
     if clear > 0 {
         return Err(format!("{clear} packets left in clear"));
     }
     Ok(format!(
-        "by replacement over netlink: {trial}; a wrong key passes nothing: {reported}"
+        "by replacement over netlink: {trial}; a wrong key passes nothing: {reported}; memory: \
+         {memory}"
     ))
 }
