@@ -31,8 +31,9 @@ use std::{
 use subtle::ConstantTimeEq;
 use tokio::time::Instant;
 
-/// Interval at which a peer is polled for a handshake.
-const POLL_INTERVAL: Duration = Duration::from_millis(200);
+/// Bounds of the interval at which a peer is polled for a handshake. Between them it is a sixteenth
+/// of the time that has passed: a handshake may be minutes away.
+const POLL_INTERVAL: [Duration; 2] = [Duration::from_millis(200), Duration::from_secs(2)];
 /// Of a baseline: time of the last handshake when the key was staged.
 const HANDSHAKE_BEFORE: &str = "last-handshake";
 /// The outage of a roll by replacement: 26 ms a roll were measured, with a margin.
@@ -519,7 +520,8 @@ impl Encryptor for WireGuard {
     }
 
     async fn confirm(&self, staged: &Staged, longest: Duration) -> Result<Confirmation> {
-        let end = Instant::now() + longest;
+        let begun = Instant::now();
+        let end = begun + longest;
         loop {
             let peer = self.peer(Operation::Confirm, &staged.channel).await?;
             let before = match self.check_staged(&peer, staged) {
@@ -548,7 +550,8 @@ impl Encryptor for WireGuard {
                 };
                 return Ok(Confirmation::new(staged, false, evidence));
             }
-            tokio::time::sleep_until((Instant::now() + POLL_INTERVAL).min(end)).await;
+            let pause = (begun.elapsed() / 16).clamp(POLL_INTERVAL[0], POLL_INTERVAL[1]);
+            tokio::time::sleep_until((Instant::now() + pause).min(end)).await;
         }
     }
 

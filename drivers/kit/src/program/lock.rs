@@ -274,6 +274,11 @@ async fn places(uri: &DeviceUri, default_port: Option<u16>) -> Result<BTreeSet<S
         } else {
             local_place(Path::new(uri.path()))
         };
+        // Interfaces of two network namespaces may have one name.
+        let place = match uri.parameter("netns") {
+            Some(namespace) => format!("{place} in {namespace}"),
+            None => place,
+        };
         return Ok(BTreeSet::from([place]));
     }
     let port = uri.port().or(default_port).unwrap_or(0);
@@ -360,6 +365,13 @@ mod tests {
             where_is(&format!("locked+serial://{}", link.display())).await,
             where_is("locked+serial:///dev/null").await
         );
+    }
+
+    #[tokio::test]
+    async fn interfaces_of_two_network_namespaces_are_two_places() {
+        let plain = where_is("locked+netlink:///macsec0").await;
+        let other = where_is("locked+netlink:///macsec0?netns=far").await;
+        assert!(plain.is_disjoint(&other), "{plain:?} {other:?}");
     }
 
     #[test]
