@@ -6,6 +6,7 @@
 mod handle;
 mod instructions;
 mod keys;
+mod open_handles;
 mod rolls;
 mod scpi;
 mod snmp;
@@ -38,7 +39,7 @@ enum Which {
     Keys,
     /// Plans of a large matrix, applied; many switches polled.
     Switches,
-    /// Keys rolled over many pairs of encryptors.
+    /// Keys rolled over many pairs of encryptors; memory of open encryptors.
     Rolls,
     /// Measure all of them.
     All,
@@ -108,5 +109,6 @@ fn main() {
     }
     if wants(Which::Rolls) {
         rolls::run(scale);
+        open_handles::run();
     }
 }
