@@ -263,6 +263,9 @@ impl SnmpAgent for Remembering {
     fn tick(&self) {
         self.0.tick();
     }
+    fn quiet_for(&self) -> Duration {
+        self.0.quiet_for()
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
