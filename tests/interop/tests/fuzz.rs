@@ -158,11 +158,17 @@ macro_rules! codecs {
 }
 
 codecs! {
+    adva_fsp150 = "adva-fsp150.json", qkd_driver_adva_fsp150::proto::fuzz;
+    adva_fsp3000r7 = "adva-fsp3000r7.json", qkd_driver_adva_fsp3000r7::proto::fuzz;
     agiltron = "agiltron.json", qkd_driver_agiltron::proto::fuzz;
+    atmedia = "atmedia.json", qkd_driver_atmedia::proto::fuzz;
+    ciena_waveserver = "ciena-waveserver.json", qkd_driver_ciena_waveserver::proto::fuzz;
     dicon = "dicon.json", qkd_driver_dicon::proto::fuzz;
     etsi014 = "etsi014.json", qkd_driver_etsi014::proto::fuzz;
     fs_olp = "fs-olp.json", qkd_driver_fs_olp::proto::fuzz;
     idq_quantis = "idq-quantis.json", qkd_driver_idq_quantis::proto::fuzz;
+    ieee_macsec = "ieee-macsec.json", qkd_driver_ieee_macsec::proto::fuzz;
+    infinera_xtm = "infinera-xtm.json", qkd_driver_infinera_xtm::proto::fuzz;
     jdsu_sb = "jdsu-sb.json", qkd_driver_jdsu_sb::proto::fuzz;
     leoni_eol = "leoni-eol.json", qkd_driver_leoni_eol::proto::fuzz;
     linux_macsec = "linux-macsec-kernel.json", qkd_driver_linux_macsec::proto::fuzz;

@@ -4,6 +4,7 @@
 use async_trait::async_trait;
 use qkd_driver_kit::{
     OpenContext,
+    credentials::{CredentialEntry, Credentials},
     link::{
         bytes::Connector,
         datagram::{DatagramPeer, DatagramService, Datagrams},
@@ -18,17 +19,19 @@ use qkd_emulators::{
         Traffic,
         forced::{ForcedRekeyEndpoint, ForcedRekeyLink, REKEY_OUTAGE},
         mka::{MkaEndpoint, MkaLink},
+        psk::{OnFailure, PskEndpoint, PskLink, PskRules},
     },
     profile::{InMemory, Options},
     profiles,
     server::memory::attach,
     vendor::{
+        adva_fsp150, adva_fsp3000r7, ciena_waveserver, infinera_xtm,
         linux_macsec::{self, MacsecPair, operator},
         nokia, packetlight,
         strongswan::{CharonPair, Settings},
         wireguard::WireGuardPair,
     },
-    wire::ByteService,
+    wire::{ByteService, snmp::NodeOptions},
 };
 use qkd_hal::{Identity, Key, KeyId, Result, units::Bits};
 use qkd_hardware::drivers::strongswan::proto::{Element, command};
@@ -47,6 +50,16 @@ use tokio::{
 };
 use zeroize::Zeroizing;
 
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// The officer, as credentials name it.
+const OFFICER: &str = "noc";
+const OFFICER_PASSWORD: &str = "Officer-of-the-bench";
+
+type Policy = (PskRules, OnFailure);
+
+const R7: Policy = (adva_fsp3000r7::RULES, adva_fsp3000r7::ON_FAILURE);
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Family {
     /// Two slots.
@@ -61,15 +74,27 @@ pub(crate) enum Family {
     LinuxMacsec,
     /// MKA by wpa_supplicant, which reassociates with a key that was set over the one before.
     LinuxMka,
+    /// A key exchange on command, with the officer's password.
+    AdvaFsp3000R7,
+    /// A key exchange on command, with the crypto password.
+    AdvaFsp150,
+    /// The next re-authentication, which no command starts.
+    Ciena,
+    /// The next authentication of the IKE peer, which no command starts.
+    InfineraXtm,
 }
 
-pub(crate) const FAMILIES: [Family; 6] = [
+pub(crate) const FAMILIES: [Family; 10] = [
     Family::Nokia,
     Family::PacketLight,
     Family::StrongSwan,
     Family::WireGuard,
     Family::LinuxMacsec,
     Family::LinuxMka,
+    Family::AdvaFsp3000R7,
+    Family::AdvaFsp150,
+    Family::Ciena,
+    Family::InfineraXtm,
 ];
 
 impl Family {
@@ -80,7 +105,16 @@ impl Family {
             Self::StrongSwan => "strongswan",
             Self::WireGuard => "wireguard",
             Self::LinuxMacsec | Self::LinuxMka => "linux-macsec",
+            Self::AdvaFsp3000R7 => "adva-fsp3000r7",
+            Self::AdvaFsp150 => "adva-fsp150",
+            Self::Ciena => "ciena-waveserver",
+            Self::InfineraXtm => "infinera-xtm",
         }
+    }
+
+    /// The channel of which the key is rolled; `None`: there is one.
+    fn channel(self) -> Option<&'static str> {
+        (self == Self::AdvaFsp150).then_some("1.1")
     }
 
     /// Whether a device reports the ID of its key, and keeps the key before until it is retired.
@@ -93,11 +127,21 @@ impl Family {
         matches!(self, Self::Nokia | Self::LinuxMacsec)
     }
 
-    /// The exchange after this one at which a roll is cut. A WireGuard peer is polled hundreds of
-    /// times for a handshake: a few of these polls are cut.
+    /// The longest time between two processes: longer than the time between two exchanges, so that
+    /// some of them find different keys at the ends.
+    pub(crate) fn longest_gap(self) -> Duration {
+        match self {
+            Self::Ciena | Self::InfineraXtm => 2 * HOUR,
+            _ => Duration::from_secs(40),
+        }
+    }
+
+    /// The exchange after this one at which a roll is cut. A device whose next exchange has to be
+    /// waited for is polled hundreds of times: a few of these polls are cut.
     pub(crate) fn next_cut(self, n: usize) -> usize {
         match self {
             Self::WireGuard if n >= 24 => n + 101,
+            Self::Ciena | Self::InfineraXtm if n >= 32 => n + 101,
             _ => n + 1,
         }
     }
@@ -208,12 +252,12 @@ impl FaultSource for Replies {
 }
 
 /// The way to an agent, which requests of an ended process do not pass.
-struct Gate<A> {
+struct Gate<A: ?Sized> {
     agent: Arc<A>,
     exchanges: Arc<Exchanges>,
 }
 
-impl<A: SnmpService> SnmpService for Gate<A> {
+impl<A: SnmpService + ?Sized> SnmpService for Gate<A> {
     fn get(&self, oid: &Oid) -> Value {
         if self.exchanges.reaches_device() {
             self.agent.get(oid)
@@ -305,6 +349,8 @@ enum Devices {
         [Arc<qkd_emulators::wire::snmp::Agent<packetlight::PacketLight>>; 2],
         Arc<ForcedRekeyLink>,
     ),
+    /// Secrets that authenticate a key exchange.
+    Psk([Arc<dyn SnmpService>; 2], Arc<PskLink>),
 }
 
 /// A key that the QKD modules have given out.
@@ -413,6 +459,10 @@ impl World {
             Family::WireGuard => Devices::WireGuard(wireguard(seed)),
             Family::LinuxMacsec => Devices::LinuxMacsec(macsec(Clock::default())),
             Family::LinuxMka => Devices::LinuxMka(supplicants(seed)),
+            Family::AdvaFsp3000R7 => adva_fsp3000r7(),
+            Family::AdvaFsp150 => adva_fsp150(),
+            Family::Ciena => ciena(),
+            Family::InfineraXtm => infinera_xtm(),
         };
         let world = Self {
             family,
@@ -450,8 +500,10 @@ impl World {
 
     /// Has the ends exchange keys at this interval, with the secrets that they have by then.
     pub(crate) fn with_exchange_period(mut self, period: Duration) -> Self {
-        if let Devices::PacketLight(_, link) = &self.devices {
-            link.set_period(0, period).unwrap();
+        match &self.devices {
+            Devices::PacketLight(_, link) => link.set_period(0, period).unwrap(),
+            Devices::Psk(_, link) => link.set_interval(0, period).unwrap(),
+            _ => {}
         }
         self.exchanges_periodically = true;
         self
@@ -459,10 +511,17 @@ impl World {
 
     /// Ends the periodic exchanges, and waits for the last one.
     pub(crate) async fn end_exchanges(&self) {
-        if let (Devices::PacketLight(_, link), true) = (&self.devices, self.exchanges_periodically)
-        {
-            link.set_period(0, Duration::ZERO).unwrap();
-            sleep(REKEY_OUTAGE).await;
+        match &self.devices {
+            _ if !self.exchanges_periodically => {}
+            Devices::PacketLight(_, link) => {
+                link.set_period(0, Duration::ZERO).unwrap();
+                sleep(REKEY_OUTAGE).await;
+            }
+            Devices::Psk(_, link) => {
+                link.set_interval(0, HOUR).unwrap();
+                sleep(Duration::from_secs(10)).await;
+            }
+            _ => {}
         }
     }
 
@@ -520,8 +579,12 @@ impl World {
             let mut context = OpenContext::new()
                 .with_accepted_assumptions(assumptions.map(|a| a.id.to_string()))
                 .with_memory("near", near)
-                .with_memory("far", far);
-            if matches!(self.family, Family::Nokia | Family::PacketLight) {
+                .with_memory("far", far)
+                .with_credentials(officer());
+            if matches!(
+                self.devices,
+                Devices::Nokia(..) | Devices::PacketLight(..) | Devices::Psk(..)
+            ) {
                 context = context.with_faults(Replies(Arc::clone(exchanges)));
             }
             let driver = self.family.driver();
@@ -535,15 +598,17 @@ impl World {
                     format!("&connection=net&connections={}", file.display())
                 }
                 Devices::LinuxMka(_) => "&peer=wpa_supplicant".to_owned(),
+                Devices::Psk(..) => format!("&credentials={OFFICER}"),
             };
             let uri = |name: &str| format!("{driver}+mem://{name}?deadline=2s{}", own(name));
             let opened = [
                 registry.open(&uri("near"), &context).await?,
                 registry.open(&uri("far"), &context).await?,
             ];
+            let channel = self.family.channel();
             let pair = EncryptorPair::new(
-                RollEnd::open(opened[0].encryptor()?, None).await?,
-                RollEnd::open(opened[1].encryptor()?, None).await?,
+                RollEnd::open(opened[0].encryptor()?, channel).await?,
+                RollEnd::open(opened[1].encryptor()?, channel).await?,
             );
             let done = work(pair).await?;
             for device in &opened {
@@ -559,7 +624,10 @@ impl World {
     }
 
     fn endpoints(&self, exchanges: &Arc<Exchanges>) -> [Endpoint; 2] {
-        fn gate<A: SnmpService + 'static>(agent: &Arc<A>, to: &Arc<Exchanges>) -> Endpoint {
+        fn gate<A: SnmpService + ?Sized + 'static>(
+            agent: &Arc<A>,
+            to: &Arc<Exchanges>,
+        ) -> Endpoint {
             Endpoint::Snmp(Arc::new(Gate {
                 agent: Arc::clone(agent),
                 exchanges: Arc::clone(to),
@@ -568,6 +636,7 @@ impl World {
         match &self.devices {
             Devices::Nokia(agents, _) => [0, 1].map(|n| gate(&agents[n], exchanges)),
             Devices::PacketLight(agents, _) => [0, 1].map(|n| gate(&agents[n], exchanges)),
+            Devices::Psk(agents, _) => [0, 1].map(|n| gate(&agents[n], exchanges)),
             Devices::StrongSwan(pair, _) => [0, 1].map(|n| {
                 let pair = Arc::clone(pair);
                 byte_gate(Arc::new(move || pair.session(n)), exchanges)
@@ -634,6 +703,11 @@ impl World {
             },
             Devices::LinuxMacsec(pair) => sak_in_use(&pair.state(end)),
             Devices::LinuxMka(memory) => cak_in_use(&memory.state(), end),
+            Devices::Psk(_, link) => InUse {
+                id: None,
+                fingerprint: fingerprint_of(&link.state(end), "secret: "),
+                keys: 1,
+            },
         })
     }
 
@@ -649,6 +723,14 @@ impl World {
             Family::PacketLight => {
                 let text = hex::encode(secret);
                 let link = ForcedRekeyLink::new(Clock::manual(), text.as_bytes());
+                fingerprint_of(&link.state(0), "secret: ")
+            }
+            Family::AdvaFsp3000R7 | Family::AdvaFsp150 | Family::InfineraXtm => {
+                let link = psk_link(Clock::manual(), hex::encode(secret).as_bytes(), R7);
+                fingerprint_of(&link.state(0), "secret: ")
+            }
+            Family::Ciena => {
+                let link = psk_link(Clock::manual(), secret, R7);
                 fingerprint_of(&link.state(0), "secret: ")
             }
             Family::StrongSwan => {
@@ -688,8 +770,19 @@ impl World {
             Devices::WireGuard(pair) => Some(pair.traffic_from(end)),
             Devices::LinuxMacsec(pair) => Some(pair.traffic_from(end)),
             Devices::LinuxMka(_) => None,
+            Devices::Psk(_, link) => Some(link.traffic_from(end)),
         };
         Some([of(0)?, of(1)?])
+    }
+
+    /// Number of exchanges that found different keys at the ends; `None` for families in which
+    /// none is expected between two processes.
+    pub(crate) fn failed_exchanges(&self) -> Option<u64> {
+        let is_expected = self.exchanges_periodically || self.family.longest_gap() > HOUR;
+        match &self.devices {
+            Devices::Psk(_, link) if is_expected => Some(link.failures().1),
+            _ => None,
+        }
     }
 
     /// Whether both daemons have agreed on a traffic key; `None` for other families.
@@ -706,6 +799,62 @@ impl World {
         };
         Some(has_agreed(0) && has_agreed(1))
     }
+}
+
+fn officer() -> Credentials {
+    let entry = CredentialEntry::new(OFFICER).with("officer_password", OFFICER_PASSWORD);
+    Credentials::from_environment().with(entry)
+}
+
+/// A pair that uses the same secret, and exchanges keys every hour.
+fn psk_link(clock: Clock, secret: &[u8], (rules, on_failure): Policy) -> Arc<PskLink> {
+    PskLink::new(clock, secret, rules, HOUR, on_failure)
+}
+
+fn psk_pair(
+    secret: &[u8],
+    policy: Policy,
+    agent: impl Fn(PskEndpoint) -> Arc<dyn SnmpService>,
+) -> Devices {
+    let link = psk_link(Clock::default(), secret, policy);
+    let agents = [0, 1].map(|n| {
+        let identity = Identity::new("maker").with_serial(format!("S{n}"));
+        agent(PskEndpoint::new(Arc::clone(&link), n, identity))
+    });
+    Devices::Psk(agents, link)
+}
+
+fn adva_fsp3000r7() -> Devices {
+    psk_pair(b"first secret", R7, |end| {
+        adva_fsp3000r7::agent(end, adva_fsp3000r7::Options::named("r7", OFFICER_PASSWORD))
+    })
+}
+
+/// Flows with profiles of their own, of which the first is rolled.
+fn adva_fsp150() -> Devices {
+    let policy = (adva_fsp150::RULES, adva_fsp150::ON_FAILURE);
+    let other = psk_link(Clock::default(), b"first secret", policy);
+    psk_pair(b"first secret", policy, |end| {
+        let identity = end.identity();
+        let second = PskEndpoint::new(Arc::clone(&other), end.end(), identity);
+        let mut options = adva_fsp150::Options::named("ge", OFFICER_PASSWORD);
+        options.own_profiles = true;
+        adva_fsp150::agent([end, second], b"first secret", options)
+    })
+}
+
+fn ciena() -> Devices {
+    let policy = (ciena_waveserver::RULES, ciena_waveserver::DROP);
+    psk_pair(b"first secret key", policy, |end| {
+        ciena_waveserver::agent(end, NodeOptions::named("ws", ciena_waveserver::ENTERPRISE))
+    })
+}
+
+fn infinera_xtm() -> Devices {
+    let policy = (infinera_xtm::RULES, infinera_xtm::ON_FAILURE);
+    psk_pair("first secret ".repeat(5).as_bytes(), policy, |end| {
+        infinera_xtm::agent(end, infinera_xtm::Options::named("xtm"))
+    })
 }
 
 /// Daemons that use one key.
