@@ -4,7 +4,8 @@ use crate::{
     INFO,
     flow::{Before, FlowStatus},
     proto::{
-        Report, TEXT_LIMIT, decode_flows, decode_text, decode_trap, decode_truth_value,
+        Report, TEXT_LIMIT, count, decode_flows, decode_operational_state, decode_profile,
+        decode_text, decode_trap, decode_truth_value,
         oid::{self, Flow},
     },
 };
@@ -14,8 +15,8 @@ use qkd_driver_kit::{
     forced_exchanges::ForcedExchanges,
     link::{
         make::check_agent,
-        snmp::{Oid, SetRequest, SnmpLink},
-        snmp_client::{BackgroundTask, SnmpCall, SnmpClient},
+        snmp::{Oid, SetRequest, SnmpLink, Value},
+        snmp_client::{BackgroundTask, SnmpCall, SnmpClient, optional, reading},
     },
     officer_password::OfficerPassword,
 };
@@ -204,17 +205,28 @@ impl Device for Fsp150 {
     async fn telemetry(&self) -> Result<Vec<Reading>> {
         let mut all = Vec::new();
         for flow in self.flows(&self.agent.call()).await? {
-            let status = FlowStatus::read(&self.agent.call(), flow).await?;
-            let mut add = |name: &str, value: Measure, unit: &'static str| {
-                all.push(Reading::now(format!("flow.{flow}.{name}"), value, unit));
+            let columns = [
+                oid::OPERATIONAL_STATE,
+                oid::FAILURES,
+                oid::INTERVAL,
+                oid::FLOW_PROFILE,
+            ];
+            let names = columns.map(|column| oid::of_flow(column, flow));
+            let v = self.agent.call().get(&names).await?;
+            let number = |value: &Value, object| {
+                optional(value, |v| count(v, object)).map(|n| n.map(Measure::Count))
             };
-            add("normal", Measure::Flag(status.is_normal), "");
-            add("failed-exchanges", Measure::Count(status.failures), "");
-            if let Some(minutes) = status.interval {
-                add("key-exchange-interval", Measure::Count(minutes), "min");
-            }
-            if let Some(profile) = status.profile {
-                add("key-exchange-profile", Measure::Count(profile.into()), "");
+            let is_normal = optional(&v[0], decode_operational_state);
+            let failures = number(&v[1], "f3ConnectGuardFlowKeyXchgFailsCounts");
+            let minutes = number(&v[2], "f3ConnectGuardFlowKeyExchangeInterval");
+            let profile = decode_profile(&v[3]).map(|n| n.map(|n| Measure::Count(n.into())));
+            for (name, unit, value) in [
+                ("normal", "", is_normal.map(|n| n.map(Measure::Flag))),
+                ("failed-exchanges", "", failures),
+                ("key-exchange-interval", "min", minutes),
+                ("key-exchange-profile", "", profile),
+            ] {
+                all.extend(reading(format!("flow.{flow}.{name}"), unit, value)?);
             }
         }
         Ok(all)

@@ -29,8 +29,6 @@ pub(crate) struct FlowStatus {
     pub(crate) cipher: Option<&'static str>,
     /// Key exchange profile; `None` if it has none.
     pub(crate) profile: Option<u32>,
-    /// Minutes between key exchanges.
-    pub(crate) interval: Option<u64>,
     /// Number of failed key exchanges.
     pub(crate) failures: u64,
     /// When the newest SA in use was created, in each direction.
@@ -62,7 +60,6 @@ impl FlowStatus {
             oid::OPERATIONAL_STATE,
             oid::CIPHER,
             oid::FLOW_PROFILE,
-            oid::INTERVAL,
             oid::FAILURES,
         ];
         let v = call.get(&columns.map(|c| oid::of_flow(c, flow))).await?;
@@ -72,8 +69,7 @@ impl FlowStatus {
             is_normal: decode_operational_state(&v[1])?,
             cipher: decode_cipher(&v[2])?,
             profile: decode_profile(&v[3])?,
-            interval: number(&v[4], "f3ConnectGuardFlowKeyExchangeInterval")?,
-            failures: number(&v[5], "f3ConnectGuardFlowKeyXchgFailsCounts")?.unwrap_or_default(),
+            failures: number(&v[4], "f3ConnectGuardFlowKeyXchgFailsCounts")?.unwrap_or_default(),
             tx_created: newest_sa(call, oid::TX_SA, flow).await?,
             rx_created: newest_sa(call, oid::RX_SA, flow).await?,
         })

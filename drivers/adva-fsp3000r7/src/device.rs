@@ -4,8 +4,7 @@ use crate::{
     INFO,
     port::{Before, PortStatus},
     proto::{
-        Condition, count, decode_elapsed, decode_life_time, decode_rows, decode_text, decode_trap,
-        oid,
+        Condition, decode_elapsed, decode_life_time, decode_rows, decode_text, decode_trap, oid,
     },
 };
 use async_trait::async_trait;
@@ -14,8 +13,8 @@ use qkd_driver_kit::{
     forced_exchanges::ForcedExchanges,
     link::{
         make::check_agent,
-        snmp::{Oid, SnmpLink, Value},
-        snmp_client::{BackgroundTask, SnmpCall, SnmpClient, optional, reading},
+        snmp::{Oid, SnmpLink},
+        snmp_client::{BackgroundTask, SnmpCall, SnmpClient, reading},
     },
     officer_password::OfficerPassword,
 };
@@ -242,11 +241,4 @@ impl Device for Fsp3000R7 {
         self.events.close();
         Ok(())
     }
-}
-
-/// The seconds of a life time that remain; `None` if the device has no such object.
-pub(crate) fn remaining(value: &Value) -> Result<Option<u64>> {
-    Ok(optional(value, |v| {
-        count(v, "cryptoPortStatusAuthKeyLifeTimeRemaining")
-    })?)
 }

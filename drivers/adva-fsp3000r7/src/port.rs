@@ -1,10 +1,12 @@
 //! Status of a port.
 
-use crate::{
-    device::remaining,
-    proto::{DateAndTime, MOST_FAILURES, date_and_time, decode_choice, decode_count, oid},
+use crate::proto::{
+    DateAndTime, MOST_FAILURES, count, date_and_time, decode_choice, decode_count, oid,
 };
-use qkd_driver_kit::link::snmp_client::SnmpCall;
+use qkd_driver_kit::link::{
+    snmp::Value,
+    snmp_client::{SnmpCall, optional},
+};
 use qkd_hal::{
     Result,
     encryptor::{ChannelState, Staged},
@@ -150,4 +152,11 @@ impl Before {
 
 fn text(time: Option<DateAndTime>) -> String {
     time.map_or_else(|| NEVER.to_owned(), |time| time.to_string())
+}
+
+/// The seconds of a life time that remain; `None` if the device has no such object.
+fn remaining(value: &Value) -> Result<Option<u64>> {
+    Ok(optional(value, |v| {
+        count(v, "cryptoPortStatusAuthKeyLifeTimeRemaining")
+    })?)
 }

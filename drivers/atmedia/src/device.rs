@@ -153,9 +153,11 @@ impl Device for AtMedia {
         let degrees = optional(temperature, |v| count(v, "acMaTemperature"))
             .map(|n| n.map(|n| Measure::Number(n as f64 / 100.0)));
         all.extend(reading("temperature", "°C", degrees)?);
-        for (row, state) in self.engines().await? {
-            let word = Measure::Text(state.keyword().to_owned());
-            all.push(Reading::now(format!("engine.{row}.state"), word, ""));
+        let column = Oid::from(oid::ENGINE_STATE);
+        for (row, state) in decode_rows(self.agent.call().walk(&column).await?)? {
+            let word = decode_engine_state(&state)
+                .map(|state| Some(Measure::Text(state.keyword().to_owned())));
+            all.extend(reading(format!("engine.{row}.state"), "", word)?);
         }
         let column = Oid::from(oid::ENGINE_LAST_CHANGE);
         for (row, ticks) in decode_rows(self.agent.call().walk(&column).await?)? {

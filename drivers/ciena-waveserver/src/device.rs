@@ -4,7 +4,8 @@ use crate::{
     INFO,
     port::PortStatus,
     proto::{
-        Alarm, DESCRIPTION_LIMIT, Feature, KEY_DIGITS, decode_feature, decode_license, decode_rows,
+        Alarm, DESCRIPTION_LIMIT, Feature, KEY_DIGITS, decode_authentication, decode_feature,
+        decode_key_status, decode_license, decode_period, decode_port_state, decode_rows,
         decode_text, decode_trap,
         oid::{self, Row},
     },
@@ -15,7 +16,7 @@ use qkd_driver_kit::{
     link::{
         make::check_agent,
         snmp::{Oid, SnmpLink},
-        snmp_client::{BackgroundTask, SnmpCall, SnmpClient},
+        snmp_client::{BackgroundTask, SnmpCall, SnmpClient, optional, reading},
     },
 };
 use qkd_hal::{
@@ -208,27 +209,37 @@ impl Device for Waveserver {
     async fn telemetry(&self) -> Result<Vec<Reading>> {
         let mut all = Vec::new();
         for row in self.rows(&self.agent.call()).await? {
-            let status = PortStatus::read(&self.agent.call(), row).await?;
-            let mut add = |name: &str, value: Measure, unit: &'static str| {
-                all.push(Reading::now(
-                    format!("channel.{}.{name}", row.port),
-                    value,
-                    unit,
-                ));
-            };
+            let names = [
+                oid::of(oid::PORT, oid::PEER_AUTHENTICATION, row),
+                oid::of(oid::REAUTHENTICATION, oid::PERIOD, row),
+                oid::of(oid::KEY, oid::KEY_STATUS, row),
+                oid::of(oid::KEY, oid::KEY_FINGERPRINT, row),
+                Oid::from(oid::PORT_STATE).child(&[row.port]),
+            ];
+            let v = self.agent.call().get(&names).await?;
             let text = |text: &str| Measure::Text(text.to_owned());
-            add("peer-authentication", text(status.peer.keyword()), "");
-            add(
-                "re-authentication-period",
-                Measure::Count(status.period.saturating_mul(60)),
-                "min",
-            );
-            add("key-set", Measure::Flag(status.has_key), "");
-            if let Some(fingerprint) = &status.fingerprint {
-                add("key-fingerprint", text(fingerprint), "");
-            }
-            if let Some(state) = status.port_state {
-                add("port-state", text(state), "");
+            let peer = decode_authentication(&v[0]).map(|p| p.map(|p| text(p.keyword())));
+            let hours = optional(&v[1], decode_period);
+            let has_key = decode_key_status(&v[2]).map(|k| k.map(Measure::Flag));
+            let fingerprint = decode_text(&v[3], "cwsEncryptionPreSharedKeyFingerprint");
+            let state = decode_port_state(&v[4]).map(|s| s.map(text));
+            for (name, unit, value) in [
+                ("peer-authentication", "", peer),
+                (
+                    "re-authentication-period",
+                    "min",
+                    hours.map(|h| h.map(|h| Measure::Count(h.saturating_mul(60)))),
+                ),
+                ("key-set", "", has_key),
+                (
+                    "key-fingerprint",
+                    "",
+                    fingerprint.map(|f| f.map(Measure::Text)),
+                ),
+                ("port-state", "", state),
+            ] {
+                let name = format!("channel.{}.{name}", row.port);
+                all.extend(reading(name, unit, value)?);
             }
         }
         Ok(all)

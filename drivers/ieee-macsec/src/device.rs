@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use qkd_driver_kit::link::{
     make::{SystemGroup, another_make},
     snmp::{Oid, Value},
-    snmp_client::SnmpClient,
+    snmp_client::{SnmpClient, reading},
 };
 use qkd_hal::{
     Capabilities, Descriptor, Device, Encryptor, Error, ErrorKind, EventStream, Health, Identity,
@@ -146,13 +146,13 @@ impl Device for IeeeMacsec {
     async fn telemetry(&self) -> Result<Vec<Reading>> {
         let mut all = Vec::new();
         for port in ports(&self.agent).await? {
-            let kay = Kay::read(&self.agent.call(), port).await?;
-            let word = Measure::Text(kay.words().to_owned());
-            all.push(Reading::now(format!("port.{port}.mka"), word, ""));
-            for (name, number) in [("tx-key", kay.tx_key), ("rx-key", kay.rx_key)] {
-                let number = number.map(Measure::Count);
+            let v = Kay::values(&self.agent.call(), port).await?;
+            let word = Kay::decode_state(&v).map(|kay| Some(Measure::Text(kay.words().to_owned())));
+            all.extend(reading(format!("port.{port}.mka"), "", word)?);
+            let [tx, rx] = Kay::decode_numbers(&v);
+            for (name, number) in [("tx-key", tx), ("rx-key", rx)] {
                 let name = format!("port.{port}.{name}-number");
-                all.extend(number.map(|number| Reading::now(name, number, "")));
+                all.extend(reading(name, "", number.map(|n| n.map(Measure::Count)))?);
             }
         }
         Ok(all)

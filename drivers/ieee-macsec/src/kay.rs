@@ -25,6 +25,17 @@ pub(crate) struct Kay {
 
 impl Kay {
     pub(crate) async fn read(call: &SnmpCall<'_>, port: u32) -> Result<Self> {
+        let v = Self::values(call, port).await?;
+        let [tx_key, rx_key] = Self::decode_numbers(&v);
+        Ok(Self {
+            tx_key: tx_key?,
+            rx_key: rx_key?,
+            ..Self::decode_state(&v)?
+        })
+    }
+
+    /// The objects of a KaY.
+    pub(crate) async fn values(call: &SnmpCall<'_>, port: u32) -> Result<Vec<Value>> {
         let columns = [
             oid::ACTIVE,
             oid::AUTHENTICATED,
@@ -33,19 +44,31 @@ impl Kay {
             oid::TX_KN,
             oid::RX_KN,
         ];
-        let v = call.get(&columns.map(|c| oid::of_port(c, port))).await?;
+        call.get(&columns.map(|c| oid::of_port(c, port))).await
+    }
+
+    /// The state, without the numbers of the keys.
+    pub(crate) fn decode_state(v: &[Value]) -> Result<Self, ProtoError> {
         let is = |value: &Value, object| -> Result<bool, ProtoError> {
             Ok(decode_truth_value(value, object)?.unwrap_or_default())
         };
-        let number = |value: &Value, object| optional(value, |v| count(v, object));
         Ok(Self {
             active: is(&v[0], "ieee8021XKayMkaActive")?,
             authenticated: is(&v[1], "ieee8021XKayMkaAuthenticated")?,
             secured: is(&v[2], "ieee8021XKayMkaSecured")?,
             failed: is(&v[3], "ieee8021XKayMkaFailed")?,
-            tx_key: number(&v[4], "ieee8021XKayMkaTxKN")?,
-            rx_key: number(&v[5], "ieee8021XKayMkaRxKN")?,
+            tx_key: None,
+            rx_key: None,
         })
+    }
+
+    /// The numbers of the keys in use: transmit, receive.
+    pub(crate) fn decode_numbers(v: &[Value]) -> [Result<Option<u64>, ProtoError>; 2] {
+        let number = |value: &Value, object| optional(value, |v| count(v, object));
+        [
+            number(&v[4], "ieee8021XKayMkaTxKN"),
+            number(&v[5], "ieee8021XKayMkaRxKN"),
+        ]
     }
 
     pub(crate) fn state(self) -> ChannelState {

@@ -3,13 +3,17 @@
 use crate::{
     INFO,
     peer::{Peer, peers, planes},
-    proto::{Mode, PSK_CHARACTERS, count, decode_rows, oid},
+    proto::{
+        Mode, PSK_CHARACTERS, ProtoError, count, date_and_time, decode_mode, decode_peer_status,
+        decode_rows, oid,
+    },
 };
 use async_trait::async_trait;
 use qkd_driver_kit::{
     change_lock::ChangeLock,
     link::{
         make::check_agent,
+        snmp::Value,
         snmp_client::{SnmpClient, optional, reading},
     },
 };
@@ -26,6 +30,57 @@ use qkd_hal::{
     units::Bits,
 };
 use std::time::Duration;
+
+/// Decodes an object into a value of telemetry.
+type Decode = fn(&Value) -> Result<Option<Measure>, ProtoError>;
+
+const NUMBER: Decode = |value| {
+    let number = optional(value, |v| count(v, "LUM-CRYPTO-MIB number"))?;
+    Ok(number.map(Measure::Count))
+};
+
+/// Items of telemetry: entry, column, subject, name, unit.
+const ITEMS: &[(&[u32], u32, &str, &str, &str, Decode)] = &[
+    (oid::PEER, oid::PEER_STATUS, "peer", "status", "", |value| {
+        let status = decode_peer_status(value)?;
+        Ok(Some(Measure::Text(status.keyword().to_owned())))
+    }),
+    (
+        oid::PEER,
+        oid::PEER_LAST_REAUTH,
+        "peer",
+        "last-re-authentication",
+        "",
+        |value| {
+            let time = date_and_time(value, "cryptoIKEPeerLastReAuthTime")?;
+            Ok(time.map(|time| Measure::Text(time.to_string())))
+        },
+    ),
+    (
+        oid::PLANE,
+        oid::PLANE_MODE,
+        "plane",
+        "encrypted",
+        "",
+        |value| Ok(Some(Measure::Flag(decode_mode(value)? == Mode::Gcm))),
+    ),
+    (
+        oid::PLANE,
+        oid::PLANE_REKEY_INTERVAL,
+        "plane",
+        "rekey-interval",
+        "s",
+        NUMBER,
+    ),
+    (
+        oid::PLANE,
+        oid::PLANE_KILL_OFFSET,
+        "plane",
+        "kill-delay",
+        "s",
+        NUMBER,
+    ),
+];
 
 /// An Infinera XTM with encryption boards.
 pub struct Xtm {
@@ -147,37 +202,14 @@ impl Device for Xtm {
 
     async fn telemetry(&self) -> Result<Vec<Reading>> {
         let mut all = Vec::new();
-        let text = |text: &str| Measure::Text(text.to_owned());
-        for row in peers(&self.agent.call()).await? {
-            let peer = Peer::read(&self.agent.call(), row.row).await?;
-            let name = format!("peer.{}.status", row.row);
-            all.push(Reading::now(name, text(peer.status.keyword()), ""));
-            if let Some(time) = peer.last_reauth {
-                let name = format!("peer.{}.last-re-authentication", row.row);
-                all.push(Reading::now(name, text(&time.to_string()), ""));
-            }
-        }
-        for plane in planes(&self.agent.call()).await? {
-            let is_encrypted = Measure::Flag(plane.mode == Mode::Gcm);
-            all.push(Reading::now(
-                format!("plane.{}.encrypted", plane.row),
-                is_encrypted,
-                "",
-            ));
-            for (item, seconds) in [
-                ("rekey-interval", plane.rekey_interval),
-                ("kill-delay", plane.kill_offset),
-            ] {
-                let name = format!("plane.{}.{item}", plane.row);
-                all.push(Reading::now(name, Measure::Count(seconds), "s"));
-            }
-        }
-        for (column, item) in oid::COUNTERS {
-            let column = oid::column(oid::PERFORMANCE, column);
-            for (row, value) in decode_rows(self.agent.call().walk(&column).await?)? {
-                let number = optional(&value, |v| count(v, "cryptoPerformanceCounter"));
-                let number = number.map(|n| n.map(Measure::Count));
-                all.extend(reading(format!("performance.{row}.{item}"), "", number)?);
+        let columns = ITEMS.iter().copied().chain(
+            oid::COUNTERS
+                .map(|(column, item)| (oid::PERFORMANCE, column, "performance", item, "", NUMBER)),
+        );
+        for (entry, column, of, item, unit, decode) in columns {
+            let walk = self.agent.call().walk(&oid::column(entry, column)).await?;
+            for (row, value) in decode_rows(walk)? {
+                all.extend(reading(format!("{of}.{row}.{item}"), unit, decode(&value))?);
             }
         }
         Ok(all)

@@ -73,8 +73,6 @@ pub(crate) struct Plane {
     pub(crate) name: String,
     pub(crate) mode: Mode,
     pub(crate) policy: FailurePolicy,
-    /// Delay after which traffic is stopped, in seconds.
-    pub(crate) kill_offset: u64,
     /// Seconds between two traffic keys.
     pub(crate) rekey_interval: u64,
     pub(crate) last_rekey_tx: Option<DateAndTime>,
@@ -91,7 +89,6 @@ impl Plane {
             oid::PLANE_PEER,
             oid::PLANE_REKEY_INTERVAL,
             oid::PLANE_FAILURE_POLICY,
-            oid::PLANE_KILL_OFFSET,
             oid::PLANE_MODE,
             oid::PLANE_LAST_REKEY_TX,
             oid::PLANE_LAST_REKEY_RX,
@@ -112,10 +109,9 @@ impl Plane {
             peer: decode_peer_number(&v[0])?,
             rekey_interval: count(&v[1], "cryptoDataplaneEncryptionReKeyInterval")?,
             policy: decode_failure_policy(&v[2])?,
-            kill_offset: count(&v[3], "cryptoDataplaneEncryptionTrafficKillTimeOffset")?,
-            mode: decode_mode(&v[4])?,
-            last_rekey_tx: date_and_time(&v[5], "cryptoDataplaneEncryptionLastReKeyTimeTx")?,
-            last_rekey_rx: date_and_time(&v[6], "cryptoDataplaneEncryptionLastReKeyTimeRx")?,
+            mode: decode_mode(&v[3])?,
+            last_rekey_tx: date_and_time(&v[4], "cryptoDataplaneEncryptionLastReKeyTimeTx")?,
+            last_rekey_rx: date_and_time(&v[5], "cryptoDataplaneEncryptionLastReKeyTimeRx")?,
             faults,
         })
     }

@@ -195,6 +195,27 @@ fn a_probe_over_snmp_finds_a_chassis_as_recorded_ones_respond() {
             "packetlight",
             "sysObjectID 1.3.6.1.4.1.4515.",
         ),
+        (
+            "adva-fsp3000r7-pair",
+            "adva-fsp3000r7",
+            "sysObjectID 1.3.6.1.4.1.2544.1.11.",
+        ),
+        (
+            "adva-fsp150-pair",
+            "adva-fsp150",
+            "sysObjectID 1.3.6.1.4.1.2544.1.12.",
+        ),
+        (
+            "ciena-waveserver-pair",
+            "ciena-waveserver",
+            "sysObjectID 1.3.6.1.4.1.1271.3",
+        ),
+        (
+            "infinera-xtm-pair",
+            "infinera-xtm",
+            "sysObjectID 1.3.6.1.4.1.8708.",
+        ),
+        ("atmedia", "atmedia", "sysObjectID 1.3.6.1.4.1.13458."),
     ] {
         let running = bench.start(profile);
         let credentials = bench.credentials(&format!("{profile}.toml"), &[&running]);
@@ -272,9 +293,15 @@ fn devices_are_named_listed_and_described() {
         .map(|d| d["name"].as_str().unwrap())
         .collect();
     for name in [
+        "adva-fsp150",
+        "adva-fsp3000r7",
         "agiltron",
+        "atmedia",
+        "ciena-waveserver",
         "etsi014",
         "idq-quantis",
+        "ieee-macsec",
+        "infinera-xtm",
         "nokia-sros-macsec",
         "packetlight",
         "polatis",

@@ -4,6 +4,7 @@ use crate::{
     bench::Bench,
     encryptors::{NOKIA, first_channel},
 };
+use qkd_emulators::profile::Options;
 use serde_json::Value;
 
 /// A change is not made without `--yes`, made and journalled with it, and then nothing to do.
@@ -286,28 +287,54 @@ fn quiet_prints_results_and_errors_only() {
 
 #[test]
 fn a_key_id_that_an_encryptor_cannot_store_is_refused_with_the_limit() {
-    // A CKN has a limit; the others store no id, or any text.
+    // A CKN and a description have limits; the others store no id, or any text.
+    let (no_limit, usual) = (None, Options::default);
+    let own = usual().with("own-profiles", true);
     let profiles = [
-        ("nokia-sros-macsec", "nokia-sros-macsec-pair", 16),
-        ("packetlight", "packetlight-pair", 16),
-        ("strongswan", "strongswan-pair", 32),
-        ("wireguard", "wireguard-pair", 32),
+        ("adva-fsp150", "adva-fsp150-pair", own, 32, no_limit),
+        (
+            "adva-fsp3000r7",
+            "adva-fsp3000r7-pair",
+            usual(),
+            32,
+            no_limit,
+        ),
+        (
+            "ciena-waveserver",
+            "ciena-waveserver-pair",
+            usual(),
+            16,
+            Some(("ab", "it takes at most 60 characters")),
+        ),
+        ("infinera-xtm", "infinera-xtm-pair", usual(), 32, no_limit),
+        (
+            "nokia-sros-macsec",
+            "nokia-sros-macsec-pair",
+            usual(),
+            16,
+            Some(("", "it takes 1 to 32 bytes")),
+        ),
+        ("packetlight", "packetlight-pair", usual(), 16, no_limit),
+        ("strongswan", "strongswan-pair", usual(), 32, no_limit),
+        ("wireguard", "wireguard-pair", usual(), 32, no_limit),
     ];
     let registry = qkd_hardware::registry();
     let encryptors: Vec<_> = registry
         .drivers()
         .map(|driver| driver.info())
         .filter(|info| info.kinds.contains(&qkd_hal::DeviceKind::Encryptor))
-        // Netlink cannot be emulated on a wire.
-        .filter(|info| info.name != "linux-macsec")
+        // Netlink cannot be emulated on a wire, and two drivers only read.
+        .filter(|info| !["linux-macsec", "atmedia", "ieee-macsec"].contains(&info.name))
         .collect();
     let names: Vec<_> = encryptors.iter().map(|info| info.name).collect();
-    assert_eq!(names, profiles.map(|(driver, ..)| driver));
-    for (info, (_, profile, size)) in encryptors.iter().zip(profiles) {
+    assert_eq!(names, profiles.each_ref().map(|(driver, ..)| *driver));
+    for (info, (_, profile, settings, size, limit)) in encryptors.iter().zip(profiles) {
         let bench = Bench::new();
-        let pair = bench.start(profile);
+        let pair = bench.start_with(profile, settings);
         // A Unix socket needs none.
-        let with_credentials = if size == 16 { vec![&pair] } else { Vec::new() };
+        let has_credentials = pair.ready().credentials_file.is_some();
+        let with_credentials = has_credentials.then_some(&pair);
+        let with_credentials: Vec<_> = with_credentials.into_iter().collect();
         let credentials = bench.credentials("credentials.toml", &with_credentials);
         let mut options = vec!["--credentials".to_owned(), credentials.clone()];
         for assumption in info.assumptions {
@@ -328,15 +355,13 @@ fn a_key_id_that_an_encryptor_cannot_store_is_refused_with_the_limit() {
             let text = format!(r#"[{{"id":"{id}","hex":"{}"}}]"#, "5a".repeat(size));
             let file = bench.private("key.json", &text);
             let stage = ["encryptor", "stage", uri, "--channel", &channel];
-            let code = if info.name == "nokia-sros-macsec" {
-                code
-            } else {
-                0
+            let (code, says) = match limit {
+                Some((of, says)) if id.starts_with(of) => (code, says),
+                _ => (0, ""),
             };
             let run = run(&[&stage[..], &["--key", &file, "--yes"]].concat()).exits(code);
             if code != 0 {
-                run.never_repeats("5a5a5a")
-                    .complains("it takes 1 to 32 bytes");
+                run.never_repeats("5a5a5a").complains(says);
                 assert_eq!(pair.state(), state, "nothing was sent");
             }
         }

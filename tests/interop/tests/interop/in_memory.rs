@@ -24,6 +24,15 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout};
 use zeroize::Zeroizing;
 
+/// Options with which the first channel of a profile takes a key.
+fn options(profile: &str) -> Options {
+    match profile {
+        // Flows that share a key exchange profile are refused.
+        "adva-fsp150-pair" => Options::default().with("own-profiles", true),
+        _ => Options::default(),
+    }
+}
+
 async fn open(memory: &InMemory, end: usize) -> OpenedDevice {
     open_with(memory, end, OpenContext::new()).await
 }
@@ -276,7 +285,7 @@ async fn change(opened: &OpenedDevice, step: usize) -> Option<&'static str> {
                 .unwrap();
             Some("enabled")
         }
-        (DeviceKind::Encryptor, 0) => {
+        (DeviceKind::Encryptor, 0) if has(opened, Operation::Stage) => {
             let encryptor = opened.encryptor().unwrap();
             encryptor
                 .stage(&encryptor.channels().await.unwrap()[0], &key(9))
@@ -291,7 +300,7 @@ async fn change(opened: &OpenedDevice, step: usize) -> Option<&'static str> {
             encryptor.zeroize(channel).await.unwrap();
             Some("zeroize")
         }
-        (DeviceKind::Encryptor, 1) => {
+        (DeviceKind::Encryptor, 1) if has(opened, Operation::Activate) => {
             let encryptor = opened.encryptor().unwrap();
             let activation = encryptor.encryptor_capabilities().activation;
             // A new association needs the key at the other end too.
@@ -318,7 +327,7 @@ async fn change(opened: &OpenedDevice, step: usize) -> Option<&'static str> {
 #[tokio::test(start_paused = true)]
 async fn every_profile_opens_at_every_end_and_its_state_reports_changes_only() {
     for profile in profiles::all() {
-        let fresh = || profiles::in_memory(profile.name, &Options::default().seeded(3)).unwrap();
+        let fresh = || profiles::in_memory(profile.name, &options(profile.name).seeded(3)).unwrap();
         // A Polatis has four wires.
         let ends = match profile.name {
             name if name.ends_with("-pair") => 2,
@@ -349,7 +358,8 @@ async fn every_profile_opens_at_every_end_and_its_state_reports_changes_only() {
                 changes += 1;
                 assert_ne!(memory.state(), before, "{what}: {name}");
             }
-            assert!(changes > 0, "{what}");
+            let mut mutating = Operation::ALL.iter().filter(|o| o.is_mutating());
+            assert_eq!(changes > 0, mutating.any(|o| has(&opened, *o)), "{what}");
             opened.device().close().await.unwrap();
         }
     }
@@ -434,8 +444,12 @@ async fn no_state_holds_a_key() {
         "linux-macsec-mka-pair",
         "strongswan-pair",
         "wireguard-pair",
+        "adva-fsp3000r7-pair",
+        "adva-fsp150-pair",
+        "ciena-waveserver-pair",
+        "infinera-xtm-pair",
     ] {
-        let memory = profiles::in_memory(name, &Options::default()).unwrap();
+        let memory = profiles::in_memory(name, &options(name)).unwrap();
         let encryptor = open(&memory, 0).await.encryptor().unwrap();
         let secret = Key::new(
             KeyId::from_bytes(&[1; 16]).unwrap(),
