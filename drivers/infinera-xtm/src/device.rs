@@ -39,8 +39,17 @@ const NUMBER: Decode = |value| {
     Ok(number.map(Measure::Count))
 };
 
-/// Items of telemetry: entry, column, subject, name, unit.
-const ITEMS: &[(&[u32], u32, &str, &str, &str, Decode)] = &[
+/// An item of telemetry: entry, column, subject, name, unit, decoder.
+type Item = (
+    &'static [u32],
+    u32,
+    &'static str,
+    &'static str,
+    &'static str,
+    Decode,
+);
+
+const ITEMS: &[Item] = &[
     (oid::PEER, oid::PEER_STATUS, "peer", "status", "", |value| {
         let status = decode_peer_status(value)?;
         Ok(Some(Measure::Text(status.keyword().to_owned())))
