@@ -5,6 +5,7 @@ use crate::{
     signals::{Pair, begun},
 };
 use nix::sys::signal::Signal;
+use qkd_emulators::profile::Options;
 use serde_json::Value;
 
 impl Pair {
@@ -152,6 +153,50 @@ fn a_secret_that_was_overwritten_is_overwritten_by_a_fresh_key() {
         "{voided:#?}"
     );
     assert_eq!(voided.len(), 2, "its begin and its end: {voided:#?}");
+}
+
+/// A key exchange on command, of one of two flows too, and one that has to be waited for.
+#[test]
+fn a_secret_that_authenticates_a_key_exchange_is_rolled() {
+    let usual = Options::default;
+    let flows = usual().with("own-profiles", true);
+    // A day is a second.
+    let fast = usual().with("time-factor", 86_400);
+    for (driver, options, channel, says) in [
+        (
+            "adva-fsp3000r7",
+            usual(),
+            None,
+            "a key exchange has succeeded",
+        ),
+        ("adva-fsp150", flows, Some("1.2"), "the flow has new SAs"),
+        ("infinera-xtm", fast, None, "the peer was authenticated at"),
+    ] {
+        let mut pair = Pair::of_driver(driver, options);
+        for option in ["--channel", "--peer-channel"] {
+            let named = channel.into_iter().flat_map(|channel| [option, channel]);
+            pair.arguments.extend(named.map(str::to_owned));
+        }
+        let before = pair.encryptors.state();
+        let document = pair.run(&["--yes", "--output", "json"]).exits(0).json();
+        crate::schemas::check(&document);
+        assert_eq!(document["result"], "applied", "{driver}: {document}");
+        assert!(document.to_string().contains(says), "{driver}: {document}");
+        assert_ne!(pair.encryptors.state(), before, "{driver}");
+        let text = pair.bench.journal_text();
+        assert!(!text.contains("Emulated-Officer"), "{driver}");
+    }
+}
+
+#[test]
+fn an_exchange_on_command_that_was_interrupted_is_repeated_with_a_fresh_key() {
+    let pair = Pair::of_driver("adva-fsp3000r7", Options::default());
+    pair.encryptors.fault("2:delay=150ms").unwrap();
+    let cut = pair.kill_at("stage", &pair.far());
+    let document = pair.run(&["--yes", "--output", "json"]).exits(0).json();
+    assert_eq!(document["found"]["recovery"], "fresh-key");
+    assert_eq!(document["result"], "applied");
+    assert_eq!(document["void_key_ids"], serde_json::json!([cut]));
 }
 
 #[test]

@@ -5,7 +5,7 @@ use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
-use qkd_emulators::profile::RunningEmulator as Emulator;
+use qkd_emulators::profile::{Options, RunningEmulator as Emulator};
 use serde_json::Value;
 use std::{
     ffi::OsStr,
@@ -140,8 +140,23 @@ pub(crate) struct Pair {
 
 impl Pair {
     pub(crate) fn new(encryptors: &str, assumptions: &[&str]) -> Self {
+        Self::with(encryptors, Options::default(), assumptions)
+    }
+
+    /// A pair of this driver, of which every assumption is accepted. The size of a key is 256 bits.
+    pub(crate) fn of_driver(driver: &str, options: Options) -> Self {
+        let registry = qkd_hardware::registry();
+        let all = registry.driver(driver).unwrap().info().assumptions;
+        let ids: Vec<String> = all.iter().map(|a| a.id.to_string()).collect();
+        let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+        let mut pair = Self::with(&format!("{driver}-pair"), options, &ids);
+        pair.arguments.extend(["--size", "256"].map(str::to_owned));
+        pair
+    }
+
+    fn with(encryptors: &str, options: Options, assumptions: &[&str]) -> Self {
         let bench = Bench::new();
-        let encryptors = bench.start(encryptors);
+        let encryptors = bench.start_with(encryptors, options);
         let keys = bench.start_stored("etsi014-pair");
         let credentials = bench.credentials("credentials.toml", &[&encryptors, &keys]);
         let of = |emulator: &Emulator, n: usize| {
