@@ -43,7 +43,7 @@ const mib = agent.getMib();
 const provider = {
     name: 'recorded',
     type: snmp.MibProviderType.Scalar,
-    oid: '1.3.6.1',
+    oid: '1',
     scalarType: snmp.ObjectType.Integer,
     maxAccess: snmp.MaxAccess['read-only'],
 };
