@@ -62,6 +62,10 @@ pub static INFO: DriverInfo = DriverInfo {
                 receiver",
         },
         Verification {
+            of: VerificationScope::Transport,
+            what: "the driver on PyPI snmpsim 1.2.2, which serves a walk of the emulator",
+        },
+        Verification {
             of: VerificationScope::Emulator,
             what: "this repository's emulator, over SNMPv3 on another stack; net-snmp's tools and \
                 pysnmp 7.1.30 walk and set that emulator",
