@@ -136,9 +136,12 @@ mod tests {
 
     #[test]
     fn a_missing_password_is_named() {
-        let officer = password(CredentialEntry::new("noc"));
+        let officer = password(CredentialEntry::new("noc").with("user", "noc"));
         let error = officer.request().unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Authentication);
-        assert!(error.message().contains("`noc` have no `officer_password`"));
+        assert!(
+            error.message().contains("`noc` have no `officer_password`"),
+            "{error}"
+        );
     }
 }

@@ -17,7 +17,7 @@
 //!   exchange at the end of the life time keeps the older session key for a minute more; the
 //!   longest life time is four weeks;
 //! - the forced condition is that of the end which forced the exchange, and begins with its
-//!   success;
+//!   success; no object shows it, so that its clearing has no effect;
 //! - encryption returns 600 s after it was switched off, and the permission ends with it;
 //!   EncryptionOff without permission and ResetToFactory without capability are inconsistentValue;
 //!   EncryptionOffTimeRemaining is in seconds;
@@ -138,9 +138,8 @@ struct SharedState {
     off_permitted: bool,
     update_permitted: bool,
     firmware: Vec<u8>,
-    /// Whether this end started the exchange in progress, and whether the condition is active.
+    /// Whether this end started the exchange in progress.
     forcing: bool,
-    forced: bool,
     events: VecDeque<Logged>,
     logged: u32,
 }
@@ -190,12 +189,7 @@ impl Board {
                 if *failures > 0 {
                     self.notify(147, PORT);
                 }
-                let forced = {
-                    let mut kept = self.shared();
-                    let forced = std::mem::take(&mut kept.forcing);
-                    kept.forced |= forced;
-                    forced
-                };
+                let forced = std::mem::take(&mut self.shared().forcing);
                 if forced {
                     self.notify(151, PORT);
                 }
@@ -269,7 +263,6 @@ pub fn agent(end: PskEndpoint, options: Options) -> Arc<Agent<AdvaR7>> {
             update_permitted: false,
             firmware: Vec::new(),
             forcing: false,
-            forced: false,
             events: VecDeque::new(),
             logged: 0,
         }),
@@ -307,7 +300,6 @@ pub struct Draft {
     off_permitted: Option<bool>,
     off: Option<bool>,
     exchange: bool,
-    clear: bool,
 }
 
 /// A SnmpAdminString: UTF-8, at most 255 octets.
@@ -433,7 +425,9 @@ impl AdvaR7 {
                 draft.off = Some(off);
             }
             6 => draft.exchange = one_of(value, &[1, 2])? == 2,
-            7 => draft.clear = one_of(value, &[1, 2])? == 2,
+            7 => {
+                one_of(value, &[1, 2])?;
+            }
             _ => return Err(ErrorStatus::NotWritable),
         }
         Ok(())
@@ -503,9 +497,6 @@ impl AdvaR7 {
         if let Some(off) = draft.off {
             link.set_off(end, off.then_some(OFF_TIME)).map_err(failed)?;
         }
-        if draft.clear {
-            self.board.shared().forced = false;
-        }
         if draft.exchange {
             self.board.shared().forcing = true;
             link.force(end).map_err(failed)?;
@@ -533,7 +524,7 @@ impl AdvaR7 {
                 let mut kept = self.board.shared();
                 kept.officer = None;
                 (kept.off_permitted, kept.update_permitted) = (false, false);
-                (kept.forcing, kept.forced) = (false, false);
+                kept.forcing = false;
                 kept.firmware.clear();
             }
             for (trap, about) in [(106, MODULE), (104, MODULE), (90, PORT)] {
