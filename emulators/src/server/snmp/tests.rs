@@ -48,7 +48,7 @@ fn v3() -> Auth {
 }
 async fn client(address: SocketAddr, auth: Auth) -> Client {
     Client::builder(address.to_string(), auth)
-        .request_timeout(Duration::from_millis(400))
+        .request_timeout(Duration::from_secs(1))
         .retry(async_snmp::Retry::none())
         .connect()
         .await
