@@ -35,6 +35,7 @@ use real::{
 };
 use std::{
     fmt,
+    path::PathBuf,
     process::ExitCode,
     time::{Duration, Instant},
 };
@@ -266,6 +267,16 @@ impl Losses {
         }
         Ok(())
     }
+}
+
+/// The file of this program. A build at the same time may have replaced it by an equal one.
+pub(crate) fn own_program() -> Result<PathBuf, String> {
+    let program = std::env::current_exe().map_err(|e| e.to_string())?;
+    let text = program.to_string_lossy();
+    Ok(match text.strip_suffix(" (deleted)") {
+        Some(replaced) => PathBuf::from(replaced),
+        None => program.clone(),
+    })
 }
 
 /// Packets that an end sends within this time.

@@ -11,7 +11,7 @@ const TAIL: usize = 25;
 
 /// Runs a check inside, and returns its result.
 pub(crate) fn run(name: &str, modules: &[&str]) -> Result<String, String> {
-    let program = std::env::current_exe().map_err(|e| e.to_string())?;
+    let program = crate::own_program()?;
     let guest = Guest {
         modules,
         program: &program,

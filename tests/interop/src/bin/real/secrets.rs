@@ -143,7 +143,7 @@ pub(crate) struct Holder {
 
 impl Holder {
     pub(crate) fn start(uri: &str, channel: &str, key: &Key) -> Result<Self, String> {
-        let program = std::env::current_exe().map_err(|e| e.to_string())?;
+        let program = crate::own_program()?;
         let mut process = Command::new(program)
             .args(["hold", uri, channel])
             .stdin(Stdio::piped())

@@ -39,7 +39,7 @@ fn conf(esp: Esp, folder: &Path, end: usize) -> String {
         "charon-systemd {{\n load = random nonce aes sha1 sha2 hmac kdf curve25519 openssl gcm pem \
          pkcs1 x509 pubkey {esp} kernel-netlink socket-default vici updown\n \
          install_virtual_ip = no\n retransmit_base = 1.2\n retransmit_timeout = 0.5\n \
-         retransmit_tries = 3\n plugins {{ vici {{ socket = unix://{0}/{end}.vici }} }}\n \
+         retransmit_tries = 6\n plugins {{ vici {{ socket = unix://{0}/{end}.vici }} }}\n \
          filelog {{ log {{ path = {0}/{end}.log\n default = 1\n flush_line = yes }} }}\n \
          journal {{ default = -1 }}\n}}\n",
         folder.display()

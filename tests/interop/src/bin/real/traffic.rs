@@ -111,7 +111,7 @@ pub(crate) struct Traffic(Vec<End>);
 impl Traffic {
     /// Starts it.
     pub(crate) fn start(network: &Network) -> Result<Self, String> {
-        let program = std::env::current_exe().map_err(|e| e.to_string())?;
+        let program = crate::own_program()?;
         let mut ends = Self(Vec::new());
         for end in 0..2 {
             let mut child = network

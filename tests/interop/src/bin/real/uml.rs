@@ -15,7 +15,7 @@ const MODULES: &str = "veth af_packet sch_ingress cls_flower act_gact";
 
 /// Runs a check inside, and returns its result.
 pub(crate) fn run(name: &str, modules: &[&str]) -> Result<String, String> {
-    let own = std::env::current_exe().map_err(|e| e.to_string())?;
+    let own = crate::own_program()?;
     let init = Path::new(env!("CARGO_MANIFEST_DIR")).join("uml/init");
     let folder = tempfile::tempdir().map_err(|e| e.to_string())?;
     let scale = scaled(1);

@@ -251,6 +251,8 @@ async fn packetlight() -> Result<(), String> {
     let (command, wait, active) = (aps(17), aps(10), aps(8));
     tokio::task::block_in_place(|| {
         let peer = &bench.peer;
+        // The status of encryption moves until the first exchange has ended.
+        peer.wait_for_value(&super::encryption(3), "4")?;
         common(
             peer,
             "packetlight, protection",
