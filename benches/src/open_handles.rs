@@ -24,9 +24,9 @@ async fn memory(uri: &str, context: &OpenContext) -> f64 {
 pub(crate) fn run() {
     raise_limit();
     for (profile, link) in [
+        ("linux-macsec-pair", "netlink in memory"),
         ("strongswan-pair", "a Unix socket"),
         ("wireguard-pair", "a Unix socket"),
-        ("linux-macsec-pair", "netlink in memory"),
     ] {
         // Each in a runtime of its own, so that memory that one has freed is not used by the next.
         let kib = Runtime::new().expect("a runtime").block_on(async {
